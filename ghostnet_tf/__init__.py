@@ -1,0 +1,49 @@
+"""GhostNet for Keras 3 and LiteRT: models, layers, weights and analysis.
+
+Training lives in `ghostnet_tf.training`, conversion and benchmarks in `ghostnet_tf.tflite`.
+"""
+
+import importlib
+import sys
+from pathlib import Path
+
+from ghostnet_tf._version import __version__
+
+# A checkout keeps tflite/ and training/ beside this folder, a wheel inside it.
+_checkout = Path(__file__).resolve().parent.parent
+if (_checkout / "tflite" / "convert.py").is_file() and (_checkout / "pyproject.toml").is_file():
+    __path__.append(str(_checkout))
+
+_PUBLIC = {
+    "GhostBottleneck": "layers",
+    "GhostModule": "layers",
+    "GhostNet": "models",
+    "SqueezeExcite": "layers",
+    "flatten": "flatten",
+}
+__all__ = ["__version__", *_PUBLIC]
+
+
+def __getattr__(name: str):
+    if name not in _PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_PUBLIC[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_PUBLIC])
+
+
+def _runs_a_command() -> bool:
+    """Whether this import is the start of one of our commands (a script, `python -m`, the console script)."""
+    main = sys.modules.get("__main__")
+    return sys.argv[:1] == ["-m"] or Path(sys.argv[0]).stem == "ghostnet-tf" or hasattr(main, "GHOSTNET_TF_COMMAND")
+
+
+# `keras.models.load_model` finds our layers only once they are registered, so importing the package imports them.
+# A command does that after it has read its arguments: `--help` need not wait for TensorFlow.
+if not _runs_a_command():
+    for _name in _PUBLIC:
+        __getattr__(_name)

@@ -1,0 +1,90 @@
+"""Convolutions as the published models use them: PyTorch's padding, normalization right after."""
+
+import keras
+
+from ghostnet_tf.layers.batch_norm import BatchNormalization
+from ghostnet_tf.layers.composite import Composite, strided_shape
+
+# PyTorch's BatchNorm2d defaults, under which all published weights were trained (torch momentum 0.1 = Keras 0.9).
+BATCH_NORM = {"epsilon": 1e-5, "momentum": 0.9}
+
+
+def he_normal_depthwise(kernel_size: tuple[int, int]) -> keras.initializers.Initializer:
+    """He-normal initialization for a depthwise kernel, whose fan-in is its window (Keras counts the channels too)."""
+    return keras.initializers.RandomNormal(stddev=(2.0 / (kernel_size[0] * kernel_size[1])) ** 0.5)
+
+
+@keras.saving.register_keras_serializable(package="ghostnet_tf")
+class ConvBN(Composite):
+    """Convolution, batch normalization and an optional activation.
+
+    Args:
+        filters: Output channels; `None` makes it depthwise, with `depth_multiplier` outputs a channel.
+        kernel_size: Window, an odd integer or a pair of them.
+        strides: 1 or 2 in the published models. Padding is symmetric, `kernel_size // 2` on every side, as in
+            PyTorch: at stride 1 that equals `"same"`; above it, `"same"` would shift the window by a pixel.
+        activation: A Keras activation name, or `None` for linear.
+        use_bias: Whether the convolution has a bias of its own before the normalization.
+        depth_multiplier: Outputs a channel of a depthwise convolution.
+
+    Input `(batch, height, width, channels)`; output `(batch, ceil(height / strides), ceil(width / strides), filters)`.
+    """
+
+    def __init__(
+        self, filters, kernel_size=1, strides=1, activation="relu", use_bias=False, depth_multiplier=1, **kwargs
+    ):
+        super().__init__(**kwargs)
+        self.filters = filters
+        self.kernel_size = (kernel_size, kernel_size) if isinstance(kernel_size, int) else tuple(kernel_size)
+        self.strides = strides
+        self.activation = activation
+        self.use_bias = use_bias
+        self.depth_multiplier = depth_multiplier
+        if any(k < 1 or k % 2 == 0 for k in self.kernel_size):
+            raise ValueError(f"Expected `kernel_size` to be odd and positive. Received: kernel_size={kernel_size}")
+
+        options = {"strides": strides, "use_bias": use_bias, "dtype": self.dtype_policy}
+        options |= {"padding": "same" if strides == 1 else "valid", "name": self.sublayer_name("conv")}
+        self.pad = None
+        if strides > 1 and self.kernel_size != (1, 1):
+            padding = tuple(k // 2 for k in self.kernel_size)
+            self.pad = keras.layers.ZeroPadding2D(padding, name=self.sublayer_name("pad"), dtype=self.dtype_policy)
+        if filters is None:
+            self.conv = keras.layers.DepthwiseConv2D(
+                self.kernel_size,
+                depth_multiplier=depth_multiplier,
+                depthwise_initializer=he_normal_depthwise(self.kernel_size),
+                **options,
+            )
+        else:
+            self.conv = keras.layers.Conv2D(filters, self.kernel_size, kernel_initializer="he_normal", **options)
+        self.bn = BatchNormalization(name=self.sublayer_name("bn"), dtype=self.dtype_policy, **BATCH_NORM)
+        self.act = None
+        if activation is not None:
+            self.act = activation_layer(activation, name=self.sublayer_name("act"), dtype=self.dtype_policy)
+
+    def call(self, inputs, training=None):
+        x = inputs if self.pad is None else self.pad(inputs)
+        x = self.bn(self.conv(x), training=training)
+        return x if self.act is None else self.act(x)
+
+    def compute_output_shape(self, input_shape):
+        filters = input_shape[-1] * self.depth_multiplier if self.filters is None else self.filters
+        return strided_shape(input_shape, self.strides, filters)
+
+    def get_config(self):
+        return super().get_config() | {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "strides": self.strides,
+            "activation": self.activation,
+            "use_bias": self.use_bias,
+            "depth_multiplier": self.depth_multiplier,
+        }
+
+
+def activation_layer(activation: str, **options) -> keras.layers.Layer:
+    """The standard layer for an activation's name; ReLU gets its own class, which converters fuse."""
+    if activation == "relu":
+        return keras.layers.ReLU(**options)
+    return keras.layers.Activation(activation, **options)

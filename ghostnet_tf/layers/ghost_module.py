@@ -1,0 +1,79 @@
+"""The Ghost module (GhostNet, CVPR 2020, section 3.1 and figure 2)."""
+
+import math
+
+import keras
+
+from ghostnet_tf.layers.composite import Composite, strided_shape
+from ghostnet_tf.layers.convolution import ConvBN
+
+
+@keras.saving.register_keras_serializable(package="ghostnet_tf")
+class GhostModule(Composite):
+    """A convolution that computes few intrinsic maps and makes the rest from them by cheap operations.
+
+    A primary convolution gives `m = ceil(filters / ratio)` intrinsic maps; a depthwise `dw_size` x `dw_size`
+    convolution gives `ratio - 1` ghosts of each; both are concatenated, intrinsic maps first, and the ghosts
+    beyond `filters` are dropped. Each convolution is followed by batch normalization and `activation`.
+
+    Args:
+        filters: Output channels, at least 1.
+        kernel_size: Window of the primary convolution, odd (the paper's k; 1 in GhostNet).
+        ratio: s of the paper: the share of intrinsic maps is 1 / s. 1 gives the ordinary convolution.
+        dw_size: d of the paper: window of the cheap operation, odd.
+        strides: Strides of the primary convolution.
+        use_bias: Whether both convolutions have biases before their normalization.
+        activation: A Keras activation name applied to intrinsic maps and ghosts, or `None` for linear.
+
+    Input `(batch, height, width, channels)`; output `(batch, ceil(height / strides), ceil(width / strides), filters)`.
+
+    Raises:
+        ValueError: If `filters` or `ratio` is below 1, or a window is even.
+    """
+
+    def __init__(
+        self, filters, kernel_size=1, ratio=2, dw_size=3, strides=1, use_bias=False, activation="relu", **kwargs
+    ):
+        super().__init__(**kwargs)
+        if filters < 1 or ratio < 1:
+            raise ValueError(
+                f"Expected `filters` and `ratio` of at least 1. Received: filters={filters}, ratio={ratio}"
+            )
+        self.filters = filters
+        self.kernel_size = kernel_size
+        self.ratio = ratio
+        self.dw_size = dw_size
+        self.strides = strides
+        self.use_bias = use_bias
+        self.activation = activation
+
+        shared = {"activation": activation, "use_bias": use_bias, "dtype": self.dtype_policy}
+        intrinsic = math.ceil(filters / ratio)
+        self.ghosts = filters - intrinsic
+        self.primary = ConvBN(intrinsic, kernel_size, strides, name=self.sublayer_name("primary"), **shared)
+        if self.ghosts:
+            self.cheap = ConvBN(None, dw_size, depth_multiplier=ratio - 1, name=self.sublayer_name("cheap"), **shared)
+            self.concat = keras.layers.Concatenate(name=self.sublayer_name("concat"), dtype=self.dtype_policy)
+
+    def call(self, inputs, training=None):
+        intrinsic = self.primary(inputs, training=training)
+        if not self.ghosts:
+            return intrinsic
+        ghosts = self.cheap(intrinsic, training=training)
+        if ghosts.shape[-1] != self.ghosts:
+            ghosts = ghosts[..., : self.ghosts]
+        return self.concat([intrinsic, ghosts])
+
+    def compute_output_shape(self, input_shape):
+        return strided_shape(input_shape, self.strides, self.filters)
+
+    def get_config(self):
+        return super().get_config() | {
+            "filters": self.filters,
+            "kernel_size": self.kernel_size,
+            "ratio": self.ratio,
+            "dw_size": self.dw_size,
+            "strides": self.strides,
+            "use_bias": self.use_bias,
+            "activation": self.activation,
+        }

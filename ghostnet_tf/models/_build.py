@@ -1,0 +1,104 @@
+"""What every builder shares: arguments, input, normalization, downsampling of small images, head, weights."""
+
+import itertools
+from collections.abc import Iterator
+
+import keras
+
+MEAN = (0.485, 0.456, 0.406)  # ImageNet, RGB, of values in [0, 1]
+STD = (0.229, 0.224, 0.225)
+MIN_SIZE = 32  # pixels a side
+SMALL_SIZE = 96  # below it, early downsampling is skipped
+
+
+def inputs(input_shape, input_tensor, include_top: bool, include_preprocessing: bool):
+    """Checks the input arguments and returns `(input tensor, normalized tensor)`."""
+    if input_tensor is None:
+        image = keras.Input(shape=check_input_shape(input_shape, include_top), name="image")
+    elif keras.backend.is_keras_tensor(input_tensor):
+        check_input_shape(input_tensor.shape[1:], include_top)
+        image = input_tensor
+    else:
+        raise ValueError(f"Expected `input_tensor` to be a Keras tensor. Received: input_tensor={input_tensor!r}")
+    return image, normalization(image.shape[-1])(image) if include_preprocessing else image
+
+
+def normalization(channels: int) -> keras.layers.Layer:
+    """The layer that normalizes values from 0 to 255: by ImageNet's statistics for RGB, else to [-1, 1]."""
+    if channels == 3:
+        scale, offset = [1 / (255 * s) for s in STD], [-m / s for m, s in zip(MEAN, STD, strict=True)]
+    else:
+        scale, offset = 1 / 127.5, -1.0
+    return keras.layers.Rescaling(scale, offset, name="normalization")
+
+
+def check_input_shape(input_shape, include_top: bool) -> tuple:
+    """Returns `input_shape` as a tuple, or raises ValueError saying what is wrong with it."""
+    received = f"Received: input_shape={input_shape!r}"
+    if not isinstance(input_shape, (tuple, list)) or len(input_shape) != 3:
+        raise ValueError(f"Expected `input_shape` as (height, width, channels). {received}")
+    *size, channels = input_shape
+    if include_top and None in size:
+        raise ValueError(f"Expected fixed height and width with `include_top=True`. {received}")
+    if any(side is not None and side < MIN_SIZE for side in size):
+        raise ValueError(f"Expected height and width of at least {MIN_SIZE} pixels. {received}")
+    if channels not in ((3,) if include_top else (1, 3, 4)):
+        allowed = "3 channels with `include_top=True`" if include_top else "1, 3 or 4 channels"
+        raise ValueError(f"Expected {allowed}. {received}")
+    return tuple(input_shape)
+
+
+def downsampling_strides(shape) -> Iterator[int]:
+    """The stride of each place where the network halves the resolution, first to last.
+
+    All are 2 from 96 pixels a side on (or where the size is unknown): the published network, 1/32 at its end.
+    Smaller images skip the first halvings so that the last maps keep at least 3 pixels a side: one is skipped
+    from 48 to 95 pixels, two from 32 to 47.
+    """
+    known = [side for side in shape[1:3] if side is not None]
+    skipped = sum(min(known, default=SMALL_SIZE) < limit for limit in (SMALL_SIZE, SMALL_SIZE // 2))
+    return itertools.chain(itertools.repeat(1, skipped), itertools.repeat(2))
+
+
+def head(x, filters: int, classes: int, classifier_activation: str | None, dropout_rate: float):
+    """Mean over the image, 1x1 convolution with bias to `filters`, ReLU, dropout, classifier."""
+    if classes < 1:
+        raise ValueError(f"Expected `classes` of at least 1. Received: classes={classes}")
+    if not 0 <= dropout_rate < 1:
+        raise ValueError(f"Expected `dropout_rate` from 0 to below 1. Received: dropout_rate={dropout_rate}")
+    if classifier_activation not in ("softmax", None):
+        raise ValueError(
+            'Expected `classifier_activation` to be "softmax" or None (logits). '
+            f"Received: classifier_activation={classifier_activation!r}"
+        )
+    layers = keras.layers
+    x = layers.GlobalAveragePooling2D(keepdims=True, name="head_pool")(x)
+    x = layers.Conv2D(filters, 1, kernel_initializer="he_normal", name="head_conv")(x)
+    x = layers.ReLU(name="head_act")(x)
+    x = layers.Flatten(name="head_flatten")(x)
+    x = layers.Dropout(dropout_rate, name="head_dropout")(x)
+    x = layers.Dense(classes, name="classifier")(x)
+    if classifier_activation is None:
+        return x
+    # Probabilities stay in float32 under mixed precision.
+    return layers.Activation(classifier_activation, dtype="float32", name="predictions")(x)
+
+
+def pool(x, pooling: str | None):
+    """The end of a network without its top."""
+    layers = {"avg": keras.layers.GlobalAveragePooling2D, "max": keras.layers.GlobalMaxPooling2D}
+    if pooling is None:
+        return x
+    if pooling not in layers:
+        raise ValueError(f'Expected `pooling` to be None, "avg" or "max". Received: pooling={pooling!r}')
+    return layers[pooling](name=f"{pooling}_pool")(x)
+
+
+def model(inputs, outputs, name: str, weights: str | None) -> keras.Model:
+    """The finished model, with its weights."""
+    built = keras.Model(inputs, outputs, name=name)
+    if weights is not None:
+        from ghostnet_tf.weights import load_weights
+
+        load_weights(built, weights)
+    return built

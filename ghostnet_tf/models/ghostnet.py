@@ -1,0 +1,112 @@
+"""GhostNet (CVPR 2020), which the 2022 paper calls C-GhostNet: the table of its rows and its builder."""
+
+import keras
+
+from ghostnet_tf.layers import ConvBN, GhostBottleneck, make_divisible
+from ghostnet_tf.models import _build
+
+# Table 1 of the paper: one row a bottleneck, a blank line where the resolution halves.
+# SE is the squeeze-and-excitation ratio.
+ROWS = (
+    # k, exp, out, se, stride
+    (3, 16, 16, 0, 1),
+    #
+    (3, 48, 24, 0, 2),
+    (3, 72, 24, 0, 1),
+    #
+    (5, 72, 40, 0.25, 2),
+    (5, 120, 40, 0.25, 1),
+    #
+    (3, 240, 80, 0, 2),
+    (3, 200, 80, 0, 1),
+    (3, 184, 80, 0, 1),
+    (3, 184, 80, 0, 1),
+    (3, 480, 112, 0.25, 1),
+    (3, 672, 112, 0.25, 1),
+    #
+    (5, 672, 160, 0.25, 2),
+    (5, 960, 160, 0, 1),
+    (5, 960, 160, 0.25, 1),
+    (5, 960, 160, 0, 1),
+    (5, 960, 160, 0.25, 1),
+)
+STEM = 16  # channels of the first convolution, times width
+HEAD = 1280  # channels before the classifier, at every width
+
+
+def GhostNet(
+    width: float = 1.0,
+    *,
+    ratio: int = 2,
+    dw_size: int = 3,
+    input_shape: tuple[int | None, int | None, int] = (224, 224, 3),
+    include_top: bool = True,
+    include_preprocessing: bool = True,
+    weights: str | None = None,
+    input_tensor=None,
+    pooling: str | None = None,
+    classes: int = 1000,
+    classifier_activation: str | None = "softmax",
+    dropout_rate: float = 0.2,
+    name: str | None = None,
+) -> keras.Model:
+    """Builds GhostNet, exact in the form of the released PyTorch code and of timm.
+
+    | width | params    | MACs        | top-1 / top-5 (paper) | weights    |
+    |-------|-----------|-------------|-----------------------|------------|
+    | 0.5   | 2,587,292 | 42,328,152  | 66.2 / 86.6           |            |
+    | 1.0   | 5,182,508 | 141,150,512 | 73.9 / 91.4           | `imagenet` |
+    | 1.3   | 7,358,820 | 227,003,256 | 75.7 / 92.7           |            |
+
+    Parameters are the trainable ones, MACs those of convolutions and dense layers at 224x224. Source: Han et
+    al., "GhostNet: More Features from Cheap Operations", CVPR 2020, tables 1 and 7, and `ghostnet_pytorch`.
+
+    Args:
+        width: Multiplies the channels of every row, rounded to multiples of 4; above 0.
+        ratio: s of the paper, see `GhostModule`.
+        dw_size: d of the paper, see `GhostModule`.
+        input_shape: `(height, width, channels)`, at least 32 pixels a side. Without the top, sizes may be
+            `None` and channels 1 or 4. Sizes below 96 keep early resolution, see `_build.downsampling_strides`.
+        include_top: Whether to end with pooling, the 1280-channel head and the classifier.
+        include_preprocessing: Whether the model itself normalizes RGB values from 0 to 255; without it, inputs
+            are expected normalized by the ImageNet mean and deviation.
+        weights: `None` (random), `"imagenet"` (downloaded from timm's hub page), or a path of a `.safetensors`,
+            `.weights.h5` or `.keras` file.
+        input_tensor: A Keras tensor to build on instead of a new input.
+        pooling: Without the top: `None` for feature maps, `"avg"` or `"max"` for `(batch, channels)`.
+        classes: Outputs of the classifier. With weights of another number of classes, the classifier starts
+            anew and a warning says so.
+        classifier_activation: `"softmax"`, or `None` for logits.
+        dropout_rate: Before the classifier, from 0 to below 1.
+        name: Of the model; by default `ghostnet_100` for width 1.0.
+
+    Returns:
+        A Functional `keras.Model` on `(batch, height, width, channels)`.
+
+    Raises:
+        ValueError: On arguments that contradict each other, with what was expected and received.
+    """
+    if width <= 0:
+        raise ValueError(f"Expected `width` above 0. Received: width={width}")
+    name = name or f"ghostnet_{round(width * 100):03d}"
+
+    def scaled(channels: int) -> int:
+        return make_divisible(channels * width)
+
+    inputs, x = _build.inputs(input_shape, input_tensor, include_top, include_preprocessing)
+    strides = _build.downsampling_strides(inputs.shape)
+    x = ConvBN(scaled(STEM), 3, strides=next(strides), name="stem")(x)
+    for index, (k, exp, out, se, stride) in enumerate(ROWS):
+        x = GhostBottleneck(
+            scaled(exp),
+            scaled(out),
+            kernel_size=k,
+            strides=next(strides) if stride > 1 else 1,
+            se_ratio=se,
+            ratio=ratio,
+            dw_size=dw_size,
+            name=f"blocks_{index}",
+        )(x)
+    x = ConvBN(scaled(exp), name="final")(x)
+    top = _build.head(x, HEAD, classes, classifier_activation, dropout_rate) if include_top else _build.pool(x, pooling)
+    return _build.model(inputs, top, name=name, weights=weights)

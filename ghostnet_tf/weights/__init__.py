@@ -1,0 +1,1 @@
+"""Weights of published models: where they are, how they load."""
