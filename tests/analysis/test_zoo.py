@@ -1,0 +1,19 @@
+"""The committed table of all networks is what the command writes."""
+
+import csv
+from pathlib import Path
+
+from ghostnet_tf.analysis.__main__ import main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def test_zoo_csv_is_what_its_command_writes(tmp_path, monkeypatch, capsys):
+    committed = (ROOT / "results" / "zoo.csv").read_text()
+    (command,) = {row["command"] for row in csv.DictReader(committed.splitlines())}
+    python, flag, module, *arguments = command.split()
+    assert (python, flag, module) == ("python", "-m", "ghostnet_tf.analysis")
+    monkeypatch.chdir(tmp_path)
+    assert main(arguments) == 0
+    assert (tmp_path / "results" / "zoo.csv").read_text() == committed
+    assert "GhostNet 1.0           224x224x3      5.18    (5.2)  141.15    (141)" in capsys.readouterr().out
