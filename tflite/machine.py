@@ -1,0 +1,42 @@
+"""Where a measurement was made: processor, system, versions, load."""
+
+import importlib.metadata
+import os
+import platform
+import sys
+from pathlib import Path
+
+
+def machine() -> dict[str, object]:
+    """Processor, its cores, system, load, and the versions of Python, of LiteRT, and of TensorFlow if it is in use.
+
+    `load` is the mean number of programs that wanted a processor in the last minute, `None` where unknown.
+    """
+    packages = ["ghostnet-tf", "ai-edge-litert", "numpy"] + ["tensorflow"] * ("tensorflow" in sys.modules)
+    return {
+        "cpu": processor(),
+        "cores": os.cpu_count(),
+        "architecture": platform.machine(),
+        "system": platform.platform(),
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+        "python": platform.python_version(),
+        "versions": {name: _version(name) for name in packages},
+    }
+
+
+def processor() -> str:
+    """The name of the processor."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor() or platform.machine()
+
+
+def _version(name: str) -> str:
+    if name == "ghostnet-tf":
+        from ghostnet_tf import __version__
+
+        return __version__
+    return importlib.metadata.version(name)

@@ -1,0 +1,121 @@
+"""Timing `.tflite` files against each other: the same thread, one run of each a round, in a new order each round."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from ghostnet_tf import commands
+from ghostnet_tf.runtime import TFLiteModel
+
+CLOCKS = ("wall", "cpu")
+
+
+def clock(name: str, num_threads: int) -> Callable[[], int]:
+    """A function that reads the clock `name` in nanoseconds.
+
+    `wall` is what a user waits. `cpu` leaves out the time in which other programs had the processor: that of the
+    calling thread with one thread, and with more the sum over all threads, which is work and not latency.
+    """
+    if commands.choose("clock", name, CLOCKS) == "wall":
+        return time.perf_counter_ns
+    return time.thread_time_ns if num_threads == 1 else time.process_time_ns
+
+
+def check_file(path: Path) -> None:
+    """Raises `BadInput` unless `path` is a file that begins as a TensorFlow Lite flatbuffer does."""
+    way_out = "make one with `python tflite/convert.py`"
+    if path.is_dir():
+        raise commands.BadInput(f"expected a .tflite file. Received: {path}, a folder; {way_out}")
+    if not path.is_file():
+        raise commands.BadInput(f"no such file: {path}; {way_out}")
+    if path.stat().st_size == 0:
+        raise commands.BadInput(f"{path} is empty; {way_out}")
+    with path.open("rb") as file:
+        head = file.read(8)
+    if head[4:] == b"TFL3":
+        return
+    if head.startswith(b"PK"):  # .keras is a zip archive
+        raise commands.BadInput(
+            f"expected a .tflite file. Received: {path}, a zip archive such as a .keras model; "
+            f"convert it first: python tflite/convert.py --model {path}"
+        )
+    raise commands.BadInput(f"{path} is not a TensorFlow Lite file (no identifier TFL3 at byte 4); {way_out}")
+
+
+def open_model(path: Path, num_threads: int = 1) -> TFLiteModel:
+    """The file at `path`, ready to run; `BadInput` if it is none or the interpreter refuses it."""
+    check_file(path)
+    try:
+        return TFLiteModel(path, num_threads)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise commands.BadInput(f"the LiteRT interpreter refuses {path}: {reason}") from error
+
+
+def partitions(model: TFLiteModel) -> int:
+    """Into how many pieces XNNPACK takes the graph: 1 is best, 0 means that it took nothing."""
+    return sum(node["op_name"] == "DELEGATE" for node in model.interpreter._get_ops_details())
+
+
+def fill_inputs(model: TFLiteModel, seed: int) -> None:
+    """Random data in every input: the whole range of an integer type of up to 16 bits, 0-255 for a float type."""
+    rng = np.random.default_rng(seed)
+    for details in model.interpreter.get_input_details():
+        shape, dtype = details["shape"], np.dtype(details["dtype"])
+        if -1 in details["shape_signature"][1:]:
+            raise commands.BadInput(
+                f"expected inputs of a fixed size. Received: input {details['name']!r} of shape "
+                f"{details['shape_signature'].tolist()}; convert the model with a fixed input size"
+            )
+        if dtype.kind == "f":
+            values = rng.uniform(0, 255, shape).astype(dtype)
+        elif dtype.kind in "iu" and dtype.itemsize <= 2:
+            limits = np.iinfo(dtype)
+            values = rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+        else:
+            raise commands.BadInput(
+                f"expected inputs of a float type or of integers of up to 16 bits. Received: input "
+                f"{details['name']!r} of {dtype}"
+            )
+        model.interpreter.set_tensor(details["index"], values)
+
+
+def timed(action: Callable[[], object], read_clock: Callable[[], int]) -> float:
+    """Milliseconds that `action` takes."""
+    start = read_clock()
+    action()
+    return (read_clock() - start) / 1e6
+
+
+def orders(contestants: int, rounds: int, seed: int) -> Iterator[list[int]]:
+    """The order of each round: every contestant once, shuffled anew."""
+    rng = np.random.default_rng(seed)
+    for _ in range(rounds):
+        yield rng.permutation(contestants).tolist()
+
+
+def measure(
+    models: Sequence[TFLiteModel],
+    *,
+    num_runs: int = 50,
+    warmup_runs: int = 5,
+    read_clock: Callable[[], int] = time.perf_counter_ns,
+    seed: int = 0,
+) -> np.ndarray:
+    """Milliseconds of each inference of models whose inputs are filled, `(models, num_runs)`.
+
+    Only the interpreter's `invoke` is timed. A column is one round, so that the ratios within it are of
+    neighbouring moments: what slows the machine for a while slows them all. Each run finds the processor's caches
+    as the other models left them.
+    """
+    for model in models:
+        for _ in range(warmup_runs):
+            model.interpreter.invoke()
+    times = np.empty((len(models), num_runs))
+    rounds = commands.progress(orders(len(models), num_runs, seed), "rounds", num_runs)
+    for number, order in enumerate(rounds):
+        for index in order:
+            times[index, number] = timed(models[index].interpreter.invoke, read_clock)
+    return times
