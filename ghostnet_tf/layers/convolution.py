@@ -63,6 +63,10 @@ class ConvBN(Composite):
         if activation is not None:
             self.act = activation_layer(activation, name=self.sublayer_name("act"), dtype=self.dtype_policy)
 
+    def build(self, input_shape):
+        self.conv.build((None, None, None, input_shape[-1]))
+        self.bn.build(self.compute_output_shape(input_shape))
+
     def call(self, inputs, training=None):
         x = inputs if self.pad is None else self.pad(inputs)
         x = self.bn(self.conv(x), training=training)

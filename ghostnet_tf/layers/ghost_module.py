@@ -55,6 +55,11 @@ class GhostModule(Composite):
             self.cheap = ConvBN(None, dw_size, depth_multiplier=ratio - 1, name=self.sublayer_name("cheap"), **shared)
             self.concat = keras.layers.Concatenate(name=self.sublayer_name("concat"), dtype=self.dtype_policy)
 
+    def build(self, input_shape):
+        self.primary.build(input_shape)
+        if self.ghosts:
+            self.cheap.build(self.primary.compute_output_shape(input_shape))
+
     def call(self, inputs, training=None):
         intrinsic = self.primary(inputs, training=training)
         if not self.ghosts:
