@@ -4,6 +4,7 @@ import keras
 
 from ghostnet_tf.layers.batch_norm import BatchNormalization
 from ghostnet_tf.layers.composite import Composite, strided_shape
+from ghostnet_tf.layers.pointwise import Conv2D
 
 # PyTorch's BatchNorm2d defaults, under which all published weights were trained (torch momentum 0.1 = Keras 0.9).
 BATCH_NORM = {"epsilon": 1e-5, "momentum": 0.9}
@@ -57,7 +58,7 @@ class ConvBN(Composite):
                 **options,
             )
         else:
-            self.conv = keras.layers.Conv2D(filters, self.kernel_size, kernel_initializer="he_normal", **options)
+            self.conv = Conv2D(filters, self.kernel_size, kernel_initializer="he_normal", **options)
         self.bn = BatchNormalization(name=self.sublayer_name("bn"), dtype=self.dtype_policy, **BATCH_NORM)
         self.act = None
         if activation is not None:

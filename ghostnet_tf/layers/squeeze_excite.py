@@ -3,6 +3,7 @@
 import keras
 
 from ghostnet_tf.layers.composite import Composite
+from ghostnet_tf.layers.pointwise import Conv2D
 
 
 def make_divisible(value: float, divisor: int = 4) -> int:
@@ -38,9 +39,9 @@ class SqueezeExcite(Composite):
         layers, policy = keras.layers, {"dtype": self.dtype_policy}
         init = {"kernel_initializer": "he_normal"}
         self.pool = layers.GlobalAveragePooling2D(keepdims=True, name=self.sublayer_name("pool"), **policy)
-        self.reduce = layers.Conv2D(squeezed, 1, name=self.sublayer_name("reduce"), **init, **policy)
+        self.reduce = Conv2D(squeezed, 1, name=self.sublayer_name("reduce"), **init, **policy)
         self.act = layers.ReLU(name=self.sublayer_name("act"), **policy)
-        self.expand = layers.Conv2D(channels, 1, name=self.sublayer_name("expand"), **init, **policy)
+        self.expand = Conv2D(channels, 1, name=self.sublayer_name("expand"), **init, **policy)
         self.gate = layers.Activation("hard_sigmoid", name=self.sublayer_name("gate"), **policy)
         self.scale = layers.Multiply(name=self.sublayer_name("scale"), **policy)
         super().build(input_shape)
