@@ -27,12 +27,21 @@ class ConvBN(Composite):
         activation: A Keras activation name, or `None` for linear.
         use_bias: Whether the convolution has a bias of its own before the normalization.
         depth_multiplier: Outputs a channel of a depthwise convolution.
+        groups: Splits the channels of a convolution that is not depthwise into this many that see only each other.
 
     Input `(batch, height, width, channels)`; output `(batch, ceil(height / strides), ceil(width / strides), filters)`.
     """
 
     def __init__(
-        self, filters, kernel_size=1, strides=1, activation="relu", use_bias=False, depth_multiplier=1, **kwargs
+        self,
+        filters,
+        kernel_size=1,
+        strides=1,
+        activation="relu",
+        use_bias=False,
+        depth_multiplier=1,
+        groups=1,
+        **kwargs,
     ):
         super().__init__(**kwargs)
         self.filters = filters
@@ -41,6 +50,7 @@ class ConvBN(Composite):
         self.activation = activation
         self.use_bias = use_bias
         self.depth_multiplier = depth_multiplier
+        self.groups = groups
         if any(k < 1 or k % 2 == 0 for k in self.kernel_size):
             raise ValueError(f"Expected `kernel_size` to be odd and positive. Received: kernel_size={kernel_size}")
 
@@ -58,7 +68,7 @@ class ConvBN(Composite):
                 **options,
             )
         else:
-            self.conv = Conv2D(filters, self.kernel_size, kernel_initializer="he_normal", **options)
+            self.conv = Conv2D(filters, self.kernel_size, groups=groups, kernel_initializer="he_normal", **options)
         self.bn = BatchNormalization(name=self.sublayer_name("bn"), dtype=self.dtype_policy, **BATCH_NORM)
         self.act = None
         if activation is not None:
@@ -85,6 +95,7 @@ class ConvBN(Composite):
             "activation": self.activation,
             "use_bias": self.use_bias,
             "depth_multiplier": self.depth_multiplier,
+            "groups": self.groups,
         }
 
 
