@@ -24,12 +24,23 @@ class GhostBottleneck(Composite):
             neither stride nor projection.
         strides: 1 or 2.
         se_ratio: Squeeze-and-excitation ratio after the (strided) expansion, 0 for none.
-        ratio, dw_size: s and d of both modules, see `GhostModule`.
+        ratio, dw_size, cheap_operation: Of both modules, see `GhostModule`.
 
     Input `(batch, height, width, channels)`; output `(batch, ceil(height / strides), ceil(width / strides), filters)`.
     """
 
-    def __init__(self, expansion, filters, kernel_size=3, strides=1, se_ratio=0.0, ratio=2, dw_size=3, **kwargs):
+    def __init__(
+        self,
+        expansion,
+        filters,
+        kernel_size=3,
+        strides=1,
+        se_ratio=0.0,
+        ratio=2,
+        dw_size=3,
+        cheap_operation="depthwise",
+        **kwargs,
+    ):
         super().__init__(**kwargs)
         self.expansion = expansion
         self.filters = filters
@@ -37,13 +48,14 @@ class GhostBottleneck(Composite):
         self.strides = strides
         self.se_ratio = se_ratio
         self.ratio = ratio
-        self.dw_size = dw_size
+        self.dw_size = dw_size if isinstance(dw_size, int) else tuple(dw_size)
+        self.cheap_operation = cheap_operation
 
     def build(self, input_shape):
         def options(role):
             return {"name": self.sublayer_name(role), "dtype": self.dtype_policy}
 
-        ghost = {"ratio": self.ratio, "dw_size": self.dw_size}
+        ghost = {"ratio": self.ratio, "dw_size": self.dw_size, "cheap_operation": self.cheap_operation}
         depthwise = {"kernel_size": self.kernel_size, "strides": self.strides, "activation": None}
         self.ghost1 = GhostModule(self.expansion, **ghost, **options("ghost1"))
         self.dw = ConvBN(None, **depthwise, **options("dw")) if self.strides > 1 else None
@@ -80,4 +92,5 @@ class GhostBottleneck(Composite):
             "se_ratio": self.se_ratio,
             "ratio": self.ratio,
             "dw_size": self.dw_size,
+            "cheap_operation": self.cheap_operation,
         }

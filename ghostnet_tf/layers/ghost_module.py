@@ -4,6 +4,7 @@ import math
 
 import keras
 
+from ghostnet_tf.layers.cheap_operation import cheap_operation as make_cheap_operation
 from ghostnet_tf.layers.composite import Composite, strided_shape
 from ghostnet_tf.layers.convolution import ConvBN
 
@@ -20,19 +21,31 @@ class GhostModule(Composite):
         filters: Output channels, at least 1.
         kernel_size: Window of the primary convolution, odd (the paper's k; 1 in GhostNet).
         ratio: s of the paper: the share of intrinsic maps is 1 / s. 1 gives the ordinary convolution.
-        dw_size: d of the paper: window of the cheap operation, odd.
+        dw_size: d of the paper: window of the cheap operation, odd; with several, as `(3, 5)`, each serves its
+            share of the intrinsic maps.
         strides: Strides of the primary convolution.
         use_bias: Whether both convolutions have biases before their normalization.
         activation: A Keras activation name applied to intrinsic maps and ghosts, or `None` for linear.
+        cheap_operation: `"depthwise"`, or instead of the depthwise convolution `"affine"` (a learned scale and shift
+            a ghost, without normalization) or `"haar"` (the fixed 2-D Haar wavelet kernels).
 
     Input `(batch, height, width, channels)`; output `(batch, ceil(height / strides), ceil(width / strides), filters)`.
 
     Raises:
-        ValueError: If `filters` or `ratio` is below 1, or a window is even.
+        ValueError: If `filters` or `ratio` is below 1, a window is even, or there is no such cheap operation.
     """
 
     def __init__(
-        self, filters, kernel_size=1, ratio=2, dw_size=3, strides=1, use_bias=False, activation="relu", **kwargs
+        self,
+        filters,
+        kernel_size=1,
+        ratio=2,
+        dw_size=3,
+        strides=1,
+        use_bias=False,
+        activation="relu",
+        cheap_operation="depthwise",
+        **kwargs,
     ):
         super().__init__(**kwargs)
         if filters < 1 or ratio < 1:
@@ -42,17 +55,19 @@ class GhostModule(Composite):
         self.filters = filters
         self.kernel_size = kernel_size
         self.ratio = ratio
-        self.dw_size = dw_size
+        self.dw_size = dw_size if isinstance(dw_size, int) else tuple(dw_size)
         self.strides = strides
         self.use_bias = use_bias
         self.activation = activation
+        self.cheap_operation = cheap_operation
 
         shared = {"activation": activation, "use_bias": use_bias, "dtype": self.dtype_policy}
         intrinsic = math.ceil(filters / ratio)
         self.ghosts = filters - intrinsic
         self.primary = ConvBN(intrinsic, kernel_size, strides, name=self.sublayer_name("primary"), **shared)
         if self.ghosts:
-            self.cheap = ConvBN(None, dw_size, depth_multiplier=ratio - 1, name=self.sublayer_name("cheap"), **shared)
+            cheap = {"name": self.sublayer_name("cheap"), **shared}
+            self.cheap = make_cheap_operation(cheap_operation, ratio - 1, self.dw_size, **cheap)
             self.concat = keras.layers.Concatenate(name=self.sublayer_name("concat"), dtype=self.dtype_policy)
 
     def build(self, input_shape):
@@ -81,4 +96,5 @@ class GhostModule(Composite):
             "strides": self.strides,
             "use_bias": self.use_bias,
             "activation": self.activation,
+            "cheap_operation": self.cheap_operation,
         }

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 
 import keras
 
+from ghostnet_tf.layers.pointwise import Conv2D
+
 MEAN = (0.485, 0.456, 0.406)  # ImageNet, RGB, of values in [0, 1]
 STD = (0.229, 0.224, 0.225)
 MIN_SIZE = 32  # pixels a side
@@ -55,13 +57,32 @@ def downsampling_strides(shape) -> Iterator[int]:
     Smaller images skip the first halvings so that the last maps keep at least 3 pixels a side: one is skipped
     from 48 to 95 pixels, two from 32 to 47.
     """
+    return itertools.chain(itertools.repeat(1, _skipped_halvings(shape)), itertools.repeat(2))
+
+
+def _skipped_halvings(shape) -> int:
     known = [side for side in shape[1:3] if side is not None]
-    skipped = sum(min(known, default=SMALL_SIZE) < limit for limit in (SMALL_SIZE, SMALL_SIZE // 2))
-    return itertools.chain(itertools.repeat(1, skipped), itertools.repeat(2))
+    return sum(min(known, default=SMALL_SIZE) < limit for limit in (SMALL_SIZE, SMALL_SIZE // 2))
 
 
 def head(x, filters: int, classes: int, classifier_activation: str | None, dropout_rate: float):
     """Mean over the image, 1x1 convolution with bias to `filters`, ReLU, dropout, classifier."""
+    layers = keras.layers
+    x = layers.GlobalAveragePooling2D(keepdims=True, name="head_pool")(x)
+    x = Conv2D(filters, 1, kernel_initializer="he_normal", name="head_conv")(x)
+    x = layers.ReLU(name="head_act")(x)
+    x = layers.Flatten(name="head_flatten")(x)
+    return classifier(x, classes, classifier_activation, dropout_rate)
+
+
+def mean_head(x, classes: int, classifier_activation: str | None, dropout_rate: float):
+    """Mean over the image, dropout, classifier."""
+    x = keras.layers.GlobalAveragePooling2D(name="head_pool")(x)
+    return classifier(x, classes, classifier_activation, dropout_rate)
+
+
+def classifier(x, classes: int, classifier_activation: str | None, dropout_rate: float):
+    """Dropout, then a dense layer to `classes` and its activation, on `(batch, channels)`."""
     if classes < 1:
         raise ValueError(f"Expected `classes` of at least 1. Received: classes={classes}")
     if not 0 <= dropout_rate < 1:
@@ -71,17 +92,12 @@ def head(x, filters: int, classes: int, classifier_activation: str | None, dropo
             'Expected `classifier_activation` to be "softmax" or None (logits). '
             f"Received: classifier_activation={classifier_activation!r}"
         )
-    layers = keras.layers
-    x = layers.GlobalAveragePooling2D(keepdims=True, name="head_pool")(x)
-    x = layers.Conv2D(filters, 1, kernel_initializer="he_normal", name="head_conv")(x)
-    x = layers.ReLU(name="head_act")(x)
-    x = layers.Flatten(name="head_flatten")(x)
-    x = layers.Dropout(dropout_rate, name="head_dropout")(x)
-    x = layers.Dense(classes, name="classifier")(x)
+    x = keras.layers.Dropout(dropout_rate, name="head_dropout")(x)
+    x = keras.layers.Dense(classes, name="classifier")(x)
     if classifier_activation is None:
         return x
     # Probabilities stay in float32 under mixed precision.
-    return layers.Activation(classifier_activation, dtype="float32", name="predictions")(x)
+    return keras.layers.Activation(classifier_activation, dtype="float32", name="predictions")(x)
 
 
 def pool(x, pooling: str | None):
@@ -92,6 +108,26 @@ def pool(x, pooling: str | None):
     if pooling not in layers:
         raise ValueError(f'Expected `pooling` to be None, "avg" or "max". Received: pooling={pooling!r}')
     return layers[pooling](name=f"{pooling}_pool")(x)
+
+
+def published(weights, family: str, width: float, shape: tuple, **changed: bool):
+    """`weights`, where "imagenet" becomes the tag that it means for this network.
+
+    Args:
+        shape: Of the input, with the batch.
+        changed: Says of each argument whether it makes another network than the published one.
+    """
+    if weights != "imagenet":
+        return weights
+    from ghostnet_tf.weights import imagenet_tag
+
+    changed["input channels"] = shape[-1] != 3
+    # Below it a bottleneck loses its stride and with it a convolution, see `downsampling_strides`.
+    changed[f"input size (below {SMALL_SIZE // 2} pixels)"] = _skipped_halvings(shape) > 1
+    others = ", ".join(name for name, differs in changed.items() if differs)
+    if others:
+        raise ValueError(f'Expected the published network with weights="imagenet". Received: other {others}')
+    return imagenet_tag(family, width)
 
 
 def model(inputs, outputs, name: str, weights: str | None) -> keras.Model:
