@@ -11,15 +11,26 @@ from ghostnet_tf._version import __version__
 
 # A checkout keeps tflite/ and training/ beside this folder, a wheel inside it.
 _checkout = Path(__file__).resolve().parent.parent
-if (_checkout / "tflite" / "convert.py").is_file() and (_checkout / "pyproject.toml").is_file():
+if (_checkout / "training" / "train.py").is_file() and (_checkout / "pyproject.toml").is_file():
     __path__.append(str(_checkout))
 
 _PUBLIC = {
+    "GGhostNet": "models",
+    "GGhostRegNetX": "models",
+    "GGhostStage": "layers",
     "GhostBottleneck": "layers",
     "GhostModule": "layers",
     "GhostNet": "models",
+    "GhostResNet50": "models",
+    "GhostResNet56": "models",
+    "GhostVGG16": "models",
+    "RegNetX": "models",
     "SqueezeExcite": "layers",
+    "decode_predictions": "models",
     "flatten": "flatten",
+    "list_models": "models",
+    "list_weights": "weights",
+    "preprocess_input": "models",
 }
 __all__ = ["__version__", *_PUBLIC]
 

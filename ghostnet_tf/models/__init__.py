@@ -1,5 +1,31 @@
 """Builders of the GhostNet family."""
 
+from ghostnet_tf.models.g_ghost_regnet import GGhostRegNetX, RegNetX
+from ghostnet_tf.models.g_ghostnet import GGhostNet
+from ghostnet_tf.models.ghost_resnet import GhostResNet50, GhostResNet56
+from ghostnet_tf.models.ghost_vgg import GhostVGG16
 from ghostnet_tf.models.ghostnet import GhostNet
+from ghostnet_tf.models.imagenet import decode_predictions, imagenet_classes, preprocess_input
 
-__all__ = ["GhostNet"]
+BUILDERS = {"ghostnet": GhostNet}
+
+
+def list_models() -> list[str]:
+    """Names of the networks: what the commands take as `--model`, and the keys of `BUILDERS`."""
+    return list(BUILDERS)
+
+
+__all__ = [
+    "BUILDERS",
+    "GGhostNet",
+    "GGhostRegNetX",
+    "GhostNet",
+    "GhostResNet50",
+    "GhostResNet56",
+    "GhostVGG16",
+    "RegNetX",
+    "decode_predictions",
+    "imagenet_classes",
+    "list_models",
+    "preprocess_input",
+]

@@ -70,8 +70,8 @@ def GhostNet(
         include_top: Whether to end with pooling, the 1280-channel head and the classifier.
         include_preprocessing: Whether the model itself normalizes RGB values from 0 to 255; without it, inputs
             are expected normalized by the ImageNet mean and deviation.
-        weights: `None` (random), `"imagenet"` (downloaded from timm's hub page), or a path of a `.safetensors`,
-            `.weights.h5` or `.keras` file.
+        weights: `None` (random), `"imagenet"` (downloaded from timm's hub page) or a tag of `list_weights()`, or a
+            path of a `.safetensors`, `.weights.h5` or `.keras` file.
         input_tensor: A Keras tensor to build on instead of a new input.
         pooling: Without the top: `None` for feature maps, `"avg"` or `"max"` for `(batch, channels)`.
         classes: Outputs of the classifier. With weights of another number of classes, the classifier starts
@@ -85,6 +85,7 @@ def GhostNet(
 
     Raises:
         ValueError: On arguments that contradict each other, with what was expected and received.
+        WeightsUnavailable: If published weights are neither cached nor to be had from the hub.
     """
     if width <= 0:
         raise ValueError(f"Expected `width` above 0. Received: width={width}")
@@ -94,6 +95,8 @@ def GhostNet(
         return make_divisible(channels * width)
 
     inputs, x = _build.inputs(input_shape, input_tensor, include_top, include_preprocessing)
+    changed = {"ratio": ratio != 2, "dw_size": dw_size != 3}
+    weights = _build.published(weights, "ghostnet", width, inputs.shape, **changed)
     strides = _build.downsampling_strides(inputs.shape)
     x = ConvBN(scaled(STEM), 3, strides=next(strides), name="stem")(x)
     for index, (k, exp, out, se, stride) in enumerate(ROWS):

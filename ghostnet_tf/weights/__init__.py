@@ -1,1 +1,7 @@
 """Weights of published models: where they are, how they load."""
+
+from ghostnet_tf.weights.hub import WeightsUnavailable, fetch
+from ghostnet_tf.weights.load import load_weights
+from ghostnet_tf.weights.registry import Checkpoint, imagenet_tag, list_weights
+
+__all__ = ["Checkpoint", "WeightsUnavailable", "fetch", "imagenet_tag", "list_weights", "load_weights"]
