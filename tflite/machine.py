@@ -4,7 +4,8 @@ import importlib.metadata
 import os
 import platform
 import sys
-from pathlib import Path
+
+from ghostnet_tf.training.metrics import processor
 
 
 def machine() -> dict[str, object]:
@@ -22,16 +23,6 @@ def machine() -> dict[str, object]:
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in packages},
     }
-
-
-def processor() -> str:
-    """The name of the processor."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()
 
 
 def _version(name: str) -> str:

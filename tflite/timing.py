@@ -8,6 +8,7 @@ import numpy as np
 
 from ghostnet_tf import commands
 from ghostnet_tf.runtime import TFLiteModel
+from ghostnet_tf.tflite.quiet import quiet
 
 CLOCKS = ("wall", "cpu")
 
@@ -48,7 +49,8 @@ def open_model(path: Path, num_threads: int = 1) -> TFLiteModel:
     """The file at `path`, ready to run; `BadInput` if it is none or the interpreter refuses it."""
     check_file(path)
     try:
-        return TFLiteModel(path, num_threads)
+        with quiet():
+            return TFLiteModel(path, num_threads)
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise commands.BadInput(f"the LiteRT interpreter refuses {path}: {reason}") from error

@@ -1,0 +1,58 @@
+"""Charts as inline SVG that takes the colours of the page it stands in."""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+
+FOREGROUND = "#010203"  # stands for the page's own text colour until the SVG is finished
+COLOURS = ("#2f81d6", "#d9730d")  # legible on white and on black
+
+
+def lines(x: Sequence[float], series: Mapping[str, Sequence[float]], *, title: str, x_label: str) -> str:
+    """A line chart as an `<svg>` element without any reference to the outside.
+
+    Args:
+        x: Shared by all series.
+        series: Name to values, NaN for a gap; at most as many as there are `COLOURS`.
+        title: Above the chart, and its name for those who do not see it.
+        x_label: Below it.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    style = {
+        "svg.fonttype": "none",  # text stays text, in the page's font
+        "svg.hashsalt": "ghostnet-tf",  # the same chart gives the same bytes
+        "font.size": 10,
+        **dict.fromkeys(("text.color", "axes.edgecolor", "axes.labelcolor", "xtick.color", "ytick.color"), FOREGROUND),
+    }
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(4.2, 2.8), layout="constrained")
+        axes = figure.add_subplot()
+        for (name, values), colour in zip(series.items(), COLOURS, strict=False):
+            axes.plot(x, values, color=colour, label=name, marker="o" if len(x) < 3 else None)
+        axes.set_title(title, fontsize=11)
+        axes.set_xlabel(x_label)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False)
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    return _inline(file.getvalue(), title)
+
+
+def _inline(svg: str, title: str) -> str:
+    """An SVG file's text as an element of an HTML page."""
+    from markupsafe import escape
+
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>|<style.*?</style>", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' xmlns(:\w+)?="[^"]*"', "", svg)  # HTML knows them
+    # Identifiers are unique in a file, and several stand in one page.
+    prefix = re.sub(r"\W+", "-", title.lower())
+    svg = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", svg)
+    svg = re.sub(r"<svg [^>]*?(viewBox=\"[^\"]*\")[^>]*>", rf'<svg role="img" aria-label="{escape(title)}" \1>', svg)
+    svg = re.sub(r"font: ([\d.]+px) [^;\"]*", r"font-size: \1", svg)  # Matplotlib before 3.10
+    return re.sub(r"font-family: [^;\"]*;", "", svg).replace(FOREGROUND, "currentColor")
