@@ -130,11 +130,11 @@ def published(weights, family: str, width: float, shape: tuple, **changed: bool)
     return imagenet_tag(family, width)
 
 
-def model(inputs, outputs, name: str, weights: str | None) -> keras.Model:
-    """The finished model, with its weights."""
+def model(inputs, outputs, name: str, weights: str | None, **loading) -> keras.Model:
+    """The finished model, with its weights; `loading` has further arguments of `load_weights`."""
     built = keras.Model(inputs, outputs, name=name)
     if weights is not None:
         from ghostnet_tf.weights import load_weights
 
-        load_weights(built, weights)
+        load_weights(built, weights, **loading)
     return built

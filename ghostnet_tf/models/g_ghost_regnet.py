@@ -123,6 +123,8 @@ def _build_variant(
     name,
     ghost,
 ) -> keras.Model:
+    from ghostnet_tf.weights.g_ghost_names import g_ghost_torch_name  # the weights package knows the models
+
     if variant not in VARIANTS:
         raise ValueError(f"Expected `variant` to be one of {', '.join(VARIANTS)}. Received: variant={variant!r}")
     depths, widths, group_width = VARIANTS[variant]
@@ -151,4 +153,4 @@ def _build_variant(
     top = (classes, classifier_activation, dropout_rate)
     x = _build.mean_head(x, *top) if include_top else _build.pool(x, pooling)
     name = name or f"{'g_ghost_' if ghost else ''}regnetx_{variant}"
-    return _build.model(inputs, x, name=name, weights=weights)
+    return _build.model(inputs, x, name=name, weights=weights, names=g_ghost_torch_name)

@@ -42,7 +42,7 @@ for _ghost in ("ghost1", "ghost2"):
             f"{_ghost}_{_ours}_conv": f"{_ghost}.{_theirs}.0",
             f"{_ghost}_{_ours}_bn": f"{_ghost}.{_theirs}.1",
         }
-_VARIABLES = {
+VARIABLES = {
     "kernel": "weight",
     "bias": "bias",
     "gamma": "weight",
@@ -61,9 +61,9 @@ def torch_name(variable: str) -> str:
     layer, kind = variable.split("/")
     block = re.fullmatch(r"blocks_(\d+)_(.+)", layer)
     if block and int(block[1]) < len(_BLOCKS) and block[2] in _IN_BLOCK:
-        return f"{_BLOCKS[int(block[1])]}.{_IN_BLOCK[block[2]]}.{_VARIABLES[kind]}"
+        return f"{_BLOCKS[int(block[1])]}.{_IN_BLOCK[block[2]]}.{VARIABLES[kind]}"
     if layer in _LAYERS:
-        return f"{_LAYERS[layer]}.{_VARIABLES[kind]}"
+        return f"{_LAYERS[layer]}.{VARIABLES[kind]}"
     raise ValueError(f"Expected a variable that the published PyTorch models have. Received: variable={variable!r}")
 
 

@@ -7,6 +7,7 @@ numbers, load it and compare; only this script needs PyTorch. See README.md.
 
 import argparse
 import hashlib
+import importlib.util
 import json
 from pathlib import Path
 
@@ -45,12 +46,23 @@ def image(count: int = 2, size: int = 224) -> np.ndarray:
     return (blocks + 0.3 * rng.normal(size=(count, 3, size, size))).astype(np.float32)
 
 
-def reference(name: str) -> tuple[dict[str, list[int]], np.ndarray]:
-    """Shapes by tensor name, and logits, of timm's model called `name`."""
-    import timm
+def original(name: str, g_ghost: Path):
+    """timm's model called `name`, or that of the official `g_ghost_regnet.py` at the path `g_ghost`."""
+    if not name.startswith("g_ghost"):
+        import timm
+
+        return timm.create_model(name, pretrained=False)
+    spec = importlib.util.spec_from_file_location("g_ghost_regnet", g_ghost)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return getattr(module, name)()
+
+
+def reference(name: str, g_ghost: Path) -> tuple[dict[str, list[int]], np.ndarray]:
+    """Shapes by tensor name, and logits, of the original model called `name`."""
     import torch
 
-    model = timm.create_model(name, pretrained=False).eval()
+    model = original(name, g_ghost).eval()
     shapes = {key: list(value.shape) for key, value in model.state_dict().items()}
     numbers = {key: torch.from_numpy(tensor(key, tuple(shape))) for key, shape in shapes.items()}
     model.load_state_dict(numbers, strict=True)
@@ -62,10 +74,11 @@ def main() -> None:
     """Writes the references beside this file, or elsewhere."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--output", type=Path, default=Path(__file__).parent, help="folder (default: this one)")
-    parser.add_argument("names", nargs="*", default=MODELS, metavar="NAME", help="timm's model names (default: all)")
+    parser.add_argument("names", nargs="*", default=MODELS, metavar="NAME", help="models (default: all of timm's)")
+    parser.add_argument("--g-ghost", type=Path, metavar="FILE", help="g_ghost_regnet.py, for g_ghost_regnetx_032")
     args = parser.parse_args()
     for name in args.names:
-        shapes, logits = reference(name)
+        shapes, logits = reference(name, args.g_ghost)
         (args.output / f"{name}.json").write_text(json.dumps(shapes))
         np.savez_compressed(args.output / f"{name}.npz", logits=logits)
 
