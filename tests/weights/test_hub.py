@@ -12,7 +12,7 @@ def test_downloads_once_and_takes_the_cached_file_without_asking(hub):
     hub.serve(b"weights")
     path = fetch(TAG)
     assert path.read_bytes() == b"weights"
-    assert sum(request.startswith("GET") for request in hub.requests) == 1
+    assert hub.requests.count(f"GET {hub.path}") == 1
     hub.requests.clear()
     assert fetch(TAG) == path
     assert hub.requests == []
