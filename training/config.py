@@ -1,0 +1,145 @@
+"""What a training run is made of, as a TOML file that can be given back with `--config`."""
+
+import dataclasses
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from ghostnet_tf.commands import BadInput, choose, write_text
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+MODELS = {"ghostnet": "GhostNet"}  # --model NAME -> builder in ghostnet_tf
+
+
+@dataclass
+class RunConfig:
+    """Settings of a run; `None` means that the data set decides (`resolved` fills these in).
+
+    Attributes:
+        data, data_dir: Data set name or folder, and where TensorFlow Datasets keeps it.
+        model, width, ratio, dw_size, dropout_rate: The builder and its arguments.
+        weights: Starting weights: `None`, `"imagenet"` or a file.
+        size: Pixels a side.
+        start_size: Pixels a side in the first third of the epochs; the second third lies halfway (progressive
+            resizing: early epochs cost less). `None` trains at `size` throughout.
+        augment: A key of `pipeline.AUGMENTATIONS`.
+        epochs, batch_size: Of the training.
+        learning_rate: Peak of the schedule; linear warm-up over `warmup_epochs`, then cosine to 0.
+        momentum: Of SGD with Nesterov's correction.
+        weight_decay: As in PyTorch's SGD (an L2 gradient), on kernels only.
+        label_smoothing: Share of the target spread over all classes.
+        seed: Of initialization, order, augmentation and of splits made here.
+    """
+
+    data: str = "digits"
+    data_dir: str | None = None
+    model: str = "ghostnet"
+    width: float = 1.0
+    ratio: int = 2
+    dw_size: int = 3
+    dropout_rate: float = 0.2
+    weights: str | None = None
+    size: int | None = None
+    start_size: int | None = None
+    augment: str | None = None
+    epochs: int = 20
+    batch_size: int = 128
+    learning_rate: float | None = None
+    warmup_epochs: float = 1.0
+    momentum: float = 0.9
+    weight_decay: float = 5e-4
+    label_smoothing: float = 0.1
+    seed: int = 0
+
+    def resolved(self, *, size: int, flip: bool, photos: bool) -> "RunConfig":
+        """A copy in which the data set's properties have filled in what was `None`."""
+        small = "crop-flip" if flip else "shift"
+        scratch = 0.2 * self.batch_size / 128
+        return dataclasses.replace(
+            self,
+            size=size,
+            augment=self.augment or ("photo" if photos else small),
+            learning_rate=self.learning_rate or (scratch if self.weights is None else scratch / 10),
+        )
+
+    def phases(self) -> list[tuple[int, int, int]]:
+        """`(size, first epoch, end)` of the parts of the training, see `start_size`."""
+        if self.start_size is None:
+            return [(self.size, 0, self.epochs)]
+        sizes = (self.start_size, (self.start_size + self.size) // 2, self.size)
+        ends = [round(self.epochs * (part + 1) / 3) for part in range(3)]
+        return [(size, first, end) for size, first, end in zip(sizes, [0, *ends[:2]], ends, strict=True) if end > first]
+
+    def save(self, path: Path) -> None:
+        """Writes the settings that are not `None` as TOML."""
+        import tomli_w
+
+        values = {key: value for key, value in dataclasses.asdict(self).items() if value is not None}
+        write_text(path, tomli_w.dumps(values))
+
+    def differences(self, other: "RunConfig") -> list[str]:
+        """Settings in which two runs differ, as `name: mine -> other's`."""
+        mine, theirs = dataclasses.asdict(self), dataclasses.asdict(other)
+        return [f"{key}: {mine[key]} -> {theirs[key]}" for key in mine if mine[key] != theirs[key]]
+
+
+def read_config(path: Path) -> dict:
+    """The settings in a TOML file, checked against `RunConfig`.
+
+    Raises:
+        BadInput: If the file is missing or no TOML, or has an unknown key or a value of the wrong type.
+    """
+    try:
+        values = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"expected a configuration file. Received: {path}, which does not exist") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
+        raise BadInput(f"{path} is not readable as TOML: {error}") from error
+    fields = {field.name: field for field in dataclasses.fields(RunConfig)}
+    for key, value in values.items():
+        choose(f"setting in {path}", key, fields)
+        expected = _types(fields[key].type)
+        if isinstance(value, bool) or not isinstance(value, expected):
+            names = " or ".join(kind.__name__ for kind in expected)
+            raise BadInput(f"{path}: expected `{key}` as {names}. Received: {value!r}")
+    return values
+
+
+def _types(annotation) -> tuple[type, ...]:
+    kinds = {"int": (int,), "float": (float, int), "str": (str,)}
+    return kinds[str(getattr(annotation, "__name__", annotation)).split(" ")[0]]
+
+
+def run_folder(path: Path | str) -> Path | None:
+    """The run folder that `path` is, or lies in (at most two levels down), or `None`."""
+    path = Path(path).resolve()
+    candidates = [path, *path.parents[:2]]
+    return next((folder for folder in candidates if (folder / "config.toml").is_file()), None)
+
+
+def load_run(folder: Path | str) -> RunConfig:
+    """The settings of a run folder.
+
+    Raises:
+        BadInput: If `folder` is not a run folder.
+    """
+    path = Path(folder) / "config.toml"
+    if not path.is_file():
+        raise BadInput(f"expected a run folder, with config.toml inside. Received: {folder}")
+    return RunConfig(**read_config(path))
+
+
+def load_run_data(folder: Path | str):
+    """The data set of a run, `data.Data`, in the very split that the run was trained with."""
+    import json
+
+    from ghostnet_tf.training.data import load_data
+
+    config = load_run(folder)
+    record = Path(folder) / "split.json"
+    split = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
+    return load_data(config.data, data_dir=config.data_dir, size=config.size, seed=config.seed, split=split)
