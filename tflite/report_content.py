@@ -127,14 +127,14 @@ def _commands(run: Run, path: Path) -> dict[str, str]:
     """The commands that made `run`, for a run folder at `path`."""
     folder, results = _quoted(path), _quoted(path / "benchmark.json")
     # The float file first: the ratios are to it.
-    files = [_quoted(path / "tflite" / file.path.name) for file in run.files if file.scheme != "keras"]
-    timed = " ".join(files) or f"{folder}/tflite/*.tflite"
+    files = [_quoted(path / file.path.relative_to(run.path)) for file in run.files if file.scheme != "keras"]
+    converted = " ".join(files) or f"{folder}/*/*.tflite"
     return {
         "train": f"python training/train.py --config {_quoted(run.path / 'config.toml')} --output {folder}",
         "evaluate": f"python training/evaluate.py --model {folder}",
         "convert": f"python tflite/convert.py --model {folder} --fp32 --fp16 --dynamic --int8",
-        "evaluate_files": f"for file in {folder}/tflite/*.tflite; do python training/evaluate.py --model $file; done",
-        "benchmark": f"python tflite/benchmark.py {timed} --json {results}",
+        "evaluate_files": f"for file in {converted}; do python training/evaluate.py --model $file; done",
+        "benchmark": f"python tflite/benchmark.py {converted} --json {results}",
         "report": f"python tflite/report.py --run {folder}",
     }
 

@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 
 from ghostnet_tf import commands
+from ghostnet_tf.tflite import artefacts
 from ghostnet_tf.tflite.schemes import SCHEMES
 from ghostnet_tf.training.config import RunConfig, load_run
 
@@ -23,10 +24,12 @@ class ModelFile:
         path: Of the file.
         size: Bytes.
         top1, top5: Accuracy on `images` test images, 0 to 1.
-        agreement: Share of images whose first class is that of the Keras model, 0 to 1.
-        cosine, max_difference: Of its outputs with the Keras model's.
+        agreement: Share of images whose first class is that of the Keras model, 0 to 1; also `None` where classes
+            mean nothing.
+        cosine, max_difference: Of its logits, and of its outputs, with the Keras model's.
         input, output: Types of the tensors.
-        partitions: Pieces of the graph that XNNPACK runs.
+        partitions: Number of pieces of the graph that XNNPACK runs.
+        outside: Operations that it leaves out, name to number.
         timing: Its entry in the benchmark's results.
     """
 
@@ -42,6 +45,7 @@ class ModelFile:
     input: str | None = None
     output: str | None = None
     partitions: int | None = None
+    outside: dict[str, int] | None = None
     timing: dict | None = None
 
 
@@ -130,7 +134,8 @@ def _files(run: Path, benchmark: dict | None) -> list[ModelFile]:
     files = []
     if (run / "model.keras").is_file():
         files.append(ModelFile("keras", run / "model.keras", (run / "model.keras").stat().st_size))
-    converted = [_converted(path) for path in sorted((run / "tflite").glob("*.tflite"))]
+    # Hidden ones are being written by a conversion at work.
+    converted = [_converted(path) for path in sorted(run.glob("*/*.tflite")) if not path.name.startswith(".")]
     files += sorted(converted, key=lambda file: list(SCHEMES).index(file.scheme))
 
     evaluation_path, benchmark_path = run / "evaluation.json", run / "benchmark.json"
@@ -152,7 +157,7 @@ def _files(run: Path, benchmark: dict | None) -> list[ModelFile]:
 
 
 def _converted(path: Path) -> ModelFile:
-    sidecar = path.with_suffix(".json")
+    sidecar = artefacts.sidecar(path)
     record = _json(sidecar)
     if record is None:
         raise commands.BadInput(f"{path} has no {sidecar.name} beside it; convert it again: python tflite/convert.py")
@@ -163,7 +168,12 @@ def _converted(path: Path) -> ModelFile:
         agreement=need(record, "agreement.top1", sidecar),
         cosine=need(record, "agreement.cosine", sidecar),
         max_difference=need(record, "agreement.max_difference", sidecar),
-        input=need(record, "input.dtype", sidecar),
-        output=need(record, "output.dtype", sidecar),
-        partitions=need(record, "partitions", sidecar),
+        input=_types(record, "graph.inputs", sidecar),
+        output=_types(record, "graph.outputs", sidecar),
+        partitions=len(need(record, "graph.partitions", sidecar)),
+        outside=need(record, "graph.outside", sidecar),
     )
+
+
+def _types(record: dict, key: str, sidecar: Path) -> str:
+    return ", ".join(need(tensor, "dtype", sidecar) for tensor in need(record, key, sidecar))

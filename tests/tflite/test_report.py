@@ -38,7 +38,7 @@ def tiny_tflite(tmp_path_factory) -> bytes:
 def run(tmp_path, tiny_tflite) -> Path:
     """A complete run folder. The files of all schemes have the same content: the report reads their records."""
     folder = tmp_path / "demo"
-    (folder / "tflite").mkdir(parents=True)
+    (folder / "exports").mkdir(parents=True)
     RunConfig(data="digits", width=0.5, size=32, epochs=3).save(folder / "config.toml")
     (folder / "labels.txt").write_text("\n".join([*"012", HOSTILE, *"456789"]) + "\n")
     rows = [(1, 2.0, 0.4, 2.1, "", 61.0), (2, 1.0, 0.8, 1.1, 0.79, 30.0), (3, 0.6, 0.97, 0.7, 0.9722, 30.4)]
@@ -51,15 +51,18 @@ def run(tmp_path, tiny_tflite) -> Path:
     results = []
     for number, (scheme, top1) in enumerate(SCHEMES.items()):
         name = f"ghostnet_050_32_digits_{scheme}.tflite"
-        (folder / "tflite" / name).write_bytes(tiny_tflite)
+        (folder / "exports" / name).write_bytes(tiny_tflite)
         record = {
             "scheme": scheme,
             "agreement": {"top1": 0.99 - number / 100, "cosine": 0.9991, "max_difference": 0.0123},
-            "input": {"dtype": "uint8" if scheme == "int8" else "float32"},
-            "output": {"dtype": "float32"},
-            "partitions": 1,
+            "graph": {
+                "inputs": [{"dtype": "uint8" if scheme == "int8" else "float32"}],
+                "outputs": [{"dtype": "float32"}],
+                "partitions": [3, 1] if scheme == "dynamic" else [5],
+                "outside": {"MINIMUM": 7} if scheme == "dynamic" else {},
+            },
         }
-        (folder / "tflite" / f"{Path(name).stem}.json").write_text(json.dumps(record))
+        (folder / "exports" / f"{Path(name).stem}.json").write_text(json.dumps(record))
         evaluation.append({"model": name, "scheme": scheme, "top1": top1, "top5": 1.0, "images": 360})
         times = {"median_ms": 4.0 + number, "p5_ms": 3.9, "p95_ms": 12.0, "peak_memory_mb": 61.2, "ratio": 1.0}
         results.append({"file": name, "sha256": hashlib.sha256(tiny_tflite).hexdigest(), **times})
@@ -111,13 +114,14 @@ def test_page_has_a_row_for_every_scheme(run):
     _, page = built(run)
     main = [row for row in page.rows if row[0] in ("keras", *SCHEMES)]
     assert [row[0] for row in main] == ["keras", *SCHEMES]
-    size = f"{(run / 'tflite/ghostnet_050_32_digits_int8.tflite').stat().st_size / 1e6:.3f}"
+    size = f"{(run / 'exports/ghostnet_050_32_digits_int8.tflite').stat().st_size / 1e6:.3f}"
     assert main[0][:4] == ["keras", "0.900", "97.5 %", "reference"]
     assert main[1] == ["fp32", size, "97.5 %", "99.0 %", "4.00 3.90 to 12.0"]
     assert main[4] == ["int8", size, "96.7 %", "96.0 %", "7.00 3.90 to 12.0"]
     files = {row[0].split()[0]: row for row in page.rows if ".tflite" in row[0]}
     assert files["int8"][1:3] == ["uint8, float32", "1"]
     assert files["fp32"][1] == "float32, float32"
+    assert files["dynamic"][2] == "2 outside: 7 MINIMUM"
     assert files["int8"][3:] == ["cosine 0.99910 greatest difference 0.012", "61.2 MB"]
 
 
@@ -164,20 +168,29 @@ def test_page_shows_test_images_with_the_guesses_of_both_files(run):
     assert text.count('<figure class="wrong">') >= 4 and "✗" in page.text and "✓" in page.text
 
 
+def test_agreement_of_classes_without_meaning_is_the_cosine(run):
+    sidecar = run / "exports/ghostnet_050_32_digits_int8.json"
+    record = json.loads(sidecar.read_text())
+    record["agreement"]["top1"] = None
+    sidecar.write_text(json.dumps(record))
+    _, page = built(run)
+    assert next(row for row in page.rows if row[0] == "int8")[3] == "cosine 0.99910"
+
+
 def test_what_is_missing_is_said_with_its_command(run):
     for name in ("benchmark.json", "evaluation.json", "confusion.png", "metrics.csv", "environment.json"):
         (run / name).unlink()
     _, page = built(run)
     main = [row for row in page.rows if row[0] in SCHEMES]
     assert [row[2] for row in main] == ["not measured"] * 4 and [row[4] for row in main] == ["not measured"] * 4
-    fp32 = run / "tflite/ghostnet_050_32_digits_fp32.tflite"
+    fp32 = run / "exports/ghostnet_050_32_digits_fp32.tflite"
     assert f"milliseconds python tflite/benchmark.py {fp32}" in page.text
     assert f"accuracy python training/evaluate.py --model {run}" in page.text
     assert "there is no metrics.csv" in page.text
 
 
 def test_a_run_without_files_says_how_to_convert(run):
-    for path in (run / "tflite").iterdir():
+    for path in (run / "exports").iterdir():
         path.unlink()
     _, page = built(run)
     assert f"the .tflite files python tflite/convert.py --model {run}" in page.text
@@ -185,7 +198,7 @@ def test_a_run_without_files_says_how_to_convert(run):
 
 
 def test_a_file_converted_anew_has_no_measured_time(run):
-    path = run / "tflite/ghostnet_050_32_digits_fp16.tflite"
+    path = run / "exports/ghostnet_050_32_digits_fp16.tflite"
     path.write_bytes(path.read_bytes() + bytes(4))
     timed = {file.scheme: file.timing for file in read_run(run).files}
     assert timed["fp16"] is None and timed["fp32"]["median_ms"] == 4.0
@@ -215,13 +228,13 @@ def test_command(run, tmp_path, capsys):
         (lambda run: (run / "evaluation.json").write_text("[{"), "evaluation.json is damaged"),
         (lambda run: (run / "benchmark.json").write_text("{}"), "benchmark.json lacks 'results'"),
         (lambda run: (run / "metrics.csv").write_text("epoch,loss\n1,2\n"), "metrics.csv lacks the column"),
-        (lambda run: next((run / "tflite").glob("*int8.json")).unlink(), "int8.tflite has no .*int8.json beside it"),
+        (lambda run: next((run / "exports").glob("*int8.json")).unlink(), "int8.tflite has no .*int8.json beside it"),
         (
-            lambda run: next((run / "tflite").glob("*int8.json")).write_text('{"scheme": "int8", "agreement": {}}'),
+            lambda run: next((run / "exports").glob("*int8.json")).write_text('{"scheme": "int8", "agreement": {}}'),
             "int8.json lacks 'agreement.top1'",
         ),
         (
-            lambda run: next((run / "tflite").glob("*int8.json")).write_text('{"scheme": "int9"}'),
+            lambda run: next((run / "exports").glob("*int8.json")).write_text('{"scheme": "int9"}'),
             "unknown scheme in .*int8.json",
         ),
         (lambda run: (run / "report.html").mkdir(), "expected a file for --output"),
