@@ -132,7 +132,8 @@ def published(weights, family: str, width: float, shape: tuple, **changed: bool)
 
 def model(inputs, outputs, name: str, weights: str | None, **loading) -> keras.Model:
     """The finished model, with its weights; `loading` has further arguments of `load_weights`."""
-    built = keras.Model(inputs, outputs, name=name)
+    sources = keras.utils.get_source_inputs(inputs)  # what a given `input_tensor` was computed from
+    built = keras.Model(sources[0] if len(sources) == 1 else sources, outputs, name=name)
     if weights is not None:
         from ghostnet_tf.weights import load_weights
 
