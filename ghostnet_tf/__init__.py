@@ -26,6 +26,7 @@ _PUBLIC = {
     "GhostVGG16": "models",
     "RegNetX": "models",
     "SqueezeExcite": "layers",
+    "compound_scale": "models",
     "decode_predictions": "models",
     "flatten": "flatten",
     "list_models": "models",

@@ -1,5 +1,6 @@
 """Builders of the GhostNet family."""
 
+from ghostnet_tf.models.compound_scaling import compound_scale
 from ghostnet_tf.models.g_ghost_regnet import GGhostRegNetX, RegNetX
 from ghostnet_tf.models.g_ghostnet import GGhostNet
 from ghostnet_tf.models.ghost_resnet import GhostResNet50, GhostResNet56
@@ -24,6 +25,7 @@ __all__ = [
     "GhostResNet56",
     "GhostVGG16",
     "RegNetX",
+    "compound_scale",
     "decode_predictions",
     "imagenet_classes",
     "list_models",

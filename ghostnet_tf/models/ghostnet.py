@@ -1,5 +1,8 @@
 """GhostNet (CVPR 2020), which the 2022 paper calls C-GhostNet: the table of its rows and its builder."""
 
+import itertools
+import math
+
 import keras
 
 from ghostnet_tf.layers import ConvBN, GhostBottleneck, make_divisible
@@ -34,11 +37,30 @@ STEM = 16  # channels of the first convolution, times width
 HEAD = 1280  # channels before the classifier, at every width
 
 
+def deepened(rows: tuple[tuple, ...], depth: float) -> tuple[tuple, ...]:
+    """`rows` with `depth` times as many at every resolution, rounded up; the last of each is repeated.
+
+    Raises:
+        ValueError: If `depth` is below 1.
+    """
+    if depth < 1:
+        raise ValueError(f"Expected `depth` of at least 1. Received: depth={depth}")
+    starts = [index for index, row in enumerate(rows) if index == 0 or row[-1] > 1] + [len(rows)]
+    deeper = []
+    for start, end in itertools.pairwise(starts):
+        count = math.ceil(round((end - start) * depth, 6))  # 10 * 1.1 is a little above 11
+        again = (*rows[end - 1][:-1], 1)
+        deeper += [*rows[start:end], *[again] * (count - (end - start))]
+    return tuple(deeper)
+
+
 def GhostNet(
     width: float = 1.0,
     *,
+    depth: float = 1.0,
     ratio: int = 2,
-    dw_size: int = 3,
+    dw_size: int | tuple[int, ...] = 3,
+    cheap_operation: str = "depthwise",
     input_shape: tuple[int | None, int | None, int] = (224, 224, 3),
     include_top: bool = True,
     include_preprocessing: bool = True,
@@ -63,8 +85,10 @@ def GhostNet(
 
     Args:
         width: Multiplies the channels of every row, rounded to multiples of 4; above 0.
+        depth: Multiplies the bottlenecks of every resolution, rounded up; at least 1, see `deepened`.
         ratio: s of the paper, see `GhostModule`.
         dw_size: d of the paper, see `GhostModule`.
+        cheap_operation: See `GhostModule`.
         input_shape: `(height, width, channels)`, at least 32 pixels a side. Without the top, sizes may be
             `None` and channels 1 or 4. Sizes below 96 keep early resolution, see `_build.downsampling_strides`.
         include_top: Whether to end with pooling, the 1280-channel head and the classifier.
@@ -95,11 +119,12 @@ def GhostNet(
         return make_divisible(channels * width)
 
     inputs, x = _build.inputs(input_shape, input_tensor, include_top, include_preprocessing)
-    changed = {"ratio": ratio != 2, "dw_size": dw_size != 3}
+    changed = {"depth": depth != 1, "ratio": ratio != 2, "dw_size": dw_size != 3}
+    changed["cheap_operation"] = cheap_operation != "depthwise"
     weights = _build.published(weights, "ghostnet", width, inputs.shape, **changed)
     strides = _build.downsampling_strides(inputs.shape)
     x = ConvBN(scaled(STEM), 3, strides=next(strides), name="stem")(x)
-    for index, (k, exp, out, se, stride) in enumerate(ROWS):
+    for index, (k, exp, out, se, stride) in enumerate(deepened(ROWS, depth)):
         x = GhostBottleneck(
             scaled(exp),
             scaled(out),
@@ -108,6 +133,7 @@ def GhostNet(
             se_ratio=se,
             ratio=ratio,
             dw_size=dw_size,
+            cheap_operation=cheap_operation,
             name=f"blocks_{index}",
         )(x)
     x = ConvBN(scaled(exp), name="final")(x)
