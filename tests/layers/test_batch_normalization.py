@@ -10,11 +10,12 @@ from ghostnet_tf.layers import BatchNormalization
 
 def step(layer, images, training=True):
     """Outputs, gradients by input, scale and shift, and moving statistics after one call."""
+    weights = tf.constant(np.random.default_rng(2).normal(size=images.shape), tf.float32)
     images = tf.constant(images)
     with tf.GradientTape() as tape:
         tape.watch(images)
         outputs = layer(images, training=training)
-        loss = tf.reduce_sum(tf.cast(outputs, tf.float32) ** 3)
+        loss = tf.reduce_sum(tf.cast(outputs, tf.float32) * weights)
     gradients = tape.gradient(loss, [images, *(weight.value for weight in layer.trainable_weights)])
     return [np.asarray(x, np.float32) for x in (outputs, *gradients, layer.moving_mean, layer.moving_variance)]
 
@@ -30,7 +31,7 @@ def pair(shape, policy="float32", **options):
     return layers
 
 
-@pytest.mark.parametrize("shape", [(4, 5, 6, 3), (2, 1, 1, 3), (8, 3)])
+@pytest.mark.parametrize("shape", [(4, 5, 6, 3), (6, 1, 1, 3), (8, 3)])
 def test_equals_keras(shape):
     ours, theirs = pair(shape, epsilon=1e-5, momentum=0.9)
     images = np.random.default_rng(1).normal(0.5, 2, shape).astype("float32")
