@@ -1,0 +1,95 @@
+"""Converts a model to .tflite files, each verified against the Keras model before it is moved into place."""
+
+import sys
+from pathlib import Path
+
+GHOSTNET_TF_COMMAND = True  # see ghostnet_tf/__init__.py: argument parsing does not wait for TensorFlow
+if not __package__:  # run as a script: import from the checkout, not from this folder
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from ghostnet_tf import commands  # noqa: E402
+from ghostnet_tf.tflite.schemes import IO_TYPES, SCHEMES  # noqa: E402
+
+EXAMPLES = """\
+  python tflite/convert.py --int8                                       GhostNet 1.0, ImageNet weights if at hand
+  python tflite/convert.py --model runs/flowers --fp16 --int8           a trained run, calibrated with its own data
+  python tflite/convert.py --model my.keras --int8 --calibration photos/
+  python tflite/convert.py --weights none --width 0.5 --size 160 --int8 --output phone/"""
+
+
+def parser() -> commands.ArgumentParser:
+    parser = commands.ArgumentParser(prog="convert", description=__doc__, examples=EXAMPLES)
+    what = parser.add_argument_group("what to convert; models take RGB values from 0 to 255")
+    what.add_argument("--model", type=Path, metavar="RUN|FILE", help="a run folder, a .keras or a .weights.h5 file")
+    what.add_argument(
+        "--weights",
+        metavar="imagenet|none|FILE",
+        help="of GhostNet, without --model; by default ImageNet's where they are cached or the hub answers within "
+        "5 seconds, else none",
+    )
+    what.add_argument("--width", type=commands.positive_float, help="of GhostNet, by default 1.0")
+    what.add_argument("--size", type=commands.positive_int, help="pixels a side, by default the model's, else 224")
+    what.add_argument("--classes", type=commands.positive_int, help="of GhostNet, by default 1000")
+
+    how = parser.add_argument_group("schemes, one or more")
+    for row in SCHEMES.values():
+        how.add_argument(f"--{row.name}", action="store_true", help=row.summary)
+    how.add_argument("--input-type", choices=IO_TYPES, help="of the int8 file, by default uint8: camera bytes go in")
+    how.add_argument("--output-type", choices=IO_TYPES, help="of the int8 file, by default float32")
+
+    images = parser.add_argument_group("images to calibrate int8 and to verify with")
+    images.add_argument(
+        "--calibration",
+        metavar="DIR|NAME",
+        help="a folder of photos or a data set; by default the run's training data, imagenette for ImageNet weights, "
+        "synthetic images for untrained weights",
+    )
+    images.add_argument("--data-dir", help="where TensorFlow Datasets keeps its prepared data")
+    images.add_argument("--calibration-images", type=commands.positive_int, default=200, help="how many")
+    images.add_argument("--verification-images", type=commands.positive_int, default=100, help="how many, held out")
+    images.add_argument("--seed", type=int, default=0, help="of the choice, of synthetic images, of untrained weights")
+    images.add_argument(
+        "--min-agreement",
+        type=commands.positive_float,
+        metavar="SHARE",
+        help="fail below it: top-1 agreement with the Keras model (cosine of logits for untrained weights or "
+        "synthetic images), 1 for equal; without it, a warning below what the scheme promises",
+    )
+
+    to = parser.add_argument_group("where to")
+    to.add_argument(
+        "--output", type=Path, metavar="DIR|FILE", help="by default exports/, for a run the folder exports/ in it"
+    )
+    to.add_argument("--overwrite", action="store_true", help="replace existing files")
+    to.add_argument("--json", type=Path, metavar="FILE", help="write what was made to FILE")
+    return parser
+
+
+def command(argv: list[str] | None = None) -> int:
+    args = parser().parse_args(argv)
+    schemes = [name for name in SCHEMES if getattr(args, name)]
+    if not schemes:
+        raise commands.BadInput(f"expected at least one of {', '.join(f'--{name}' for name in SCHEMES)}")
+    if "int8" not in schemes and (args.input_type or args.output_type):
+        raise commands.BadInput(f"--input-type and --output-type belong to --int8. Received: {', '.join(schemes)}")
+    from ghostnet_tf.tflite import artefacts, sources
+    from ghostnet_tf.tflite.quiet import quiet
+
+    source = sources.find(args)
+    print(source.headline, flush=True)
+    stem = artefacts.stem(source.network, source.size, source.trained_on)
+    paths = artefacts.paths(args.output, source.folder, stem, schemes)
+    if not args.overwrite:
+        artefacts.check_free(paths.values(), args.json)
+    with quiet():  # TensorFlow's import writes to the terminal
+        from ghostnet_tf.tflite import pipeline
+    pipeline.run(args, source, paths)
+    return commands.OK
+
+
+def main(argv: list[str] | None = None) -> int:
+    return commands.run(command, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

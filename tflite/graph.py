@@ -1,0 +1,148 @@
+"""What is in a `.tflite` file: operations, types, what runs in XNNPACK."""
+
+import dataclasses
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ghostnet_tf.runtime import TFLiteModel
+from ghostnet_tf.tflite.flatbuffer import TYPE_NAMES, op_name, unpack
+from ghostnet_tf.tflite.quiet import quiet
+
+FLOAT = ("float16", "float32", "float64", "bfloat16")
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """An input or output.
+
+    Attributes:
+        name: In the signature, if there is one.
+        shape: With the batch.
+        dtype: As numpy names it.
+        scale, zero_point: `real = scale * (stored - zero_point)`; 0 and 0 where it is not quantized.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    scale: float
+    zero_point: int
+
+    def __str__(self):
+        text = f"{self.name} {self.dtype} {self.shape}"
+        return f"{text}, scale {self.scale:.8g}, zero point {self.zero_point}" if self.scale else text
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The main graph of a `.tflite` file.
+
+    Attributes:
+        bytes: Size of the file.
+        ops: Number of operations by name, most frequent first.
+        dtypes: Number of operations by the type of their first output.
+        float_ops: Operations that read or write floats, as `NAME (tensor)`, without the casts of inputs and outputs.
+        partitions: Number of operations in each piece that XNNPACK runs, greatest first; (all,) is best.
+        outside: Number of operations that XNNPACK leaves to the interpreter, by name.
+        inputs, outputs: Of the graph.
+    """
+
+    bytes: int
+    ops: dict[str, int]
+    dtypes: dict[str, int]
+    float_ops: tuple[str, ...]
+    partitions: tuple[int, ...]
+    outside: dict[str, int]
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[Tensor, ...]
+
+    def as_dict(self) -> dict:
+        """For JSON."""
+        return dataclasses.asdict(self)
+
+
+def read_graph(source: Path | str | bytes) -> Graph:
+    """Reads a file (or its bytes) and loads it once into the interpreter, to see what XNNPACK takes.
+
+    Raises:
+        ValueError: If it is no `.tflite` file.
+    """
+    content = source if isinstance(source, bytes) else Path(source).read_bytes()
+    model = unpack(content)
+    graph = model.subgraphs[0]
+    names = [op_name(model, operator) for operator in graph.operators]
+    types = [TYPE_NAMES[graph.tensors[operator.outputs[0]].type] for operator in graph.operators]
+    with quiet():
+        interpreter = TFLiteModel(content).interpreter
+    partitions, outside = _delegated(interpreter._get_ops_details())
+    signature = next(iter(interpreter.get_signature_list().values()), {"inputs": [], "outputs": []})
+    return Graph(
+        bytes=len(content),
+        ops=dict(Counter(names).most_common()),
+        dtypes=dict(Counter(types).most_common()),
+        float_ops=_float_ops(model),
+        partitions=partitions,
+        outside=outside,
+        inputs=_tensors(interpreter.get_input_details(), signature["inputs"]),
+        outputs=_tensors(interpreter.get_output_details(), signature["outputs"]),
+    )
+
+
+def _tensors(details: list[dict], names: list[str]) -> tuple[Tensor, ...]:
+    if len(names) != len(details) or len(names) > 1:  # the signature's order is not the graph's
+        names = [row["name"] for row in details]
+    return tuple(
+        Tensor(
+            name,
+            tuple(int(side) for side in row["shape"]),
+            np.dtype(row["dtype"]).name,
+            float(row["quantization"][0]),
+            int(row["quantization"][1]),
+        )
+        for name, row in zip(names, details, strict=True)
+    )
+
+
+def _float_ops(model) -> tuple[str, ...]:
+    graph = model.subgraphs[0]
+    found = []
+    for operator in graph.operators:
+        name = op_name(model, operator)
+        used = [index for index in (*operator.inputs, *operator.outputs) if index >= 0]
+        if not any(TYPE_NAMES[graph.tensors[index].type] in FLOAT for index in used):
+            continue
+        casts_input = name == "QUANTIZE" and operator.inputs[0] in graph.inputs
+        casts_output = name == "DEQUANTIZE" and operator.outputs[0] in graph.outputs
+        if not (casts_input or casts_output):
+            found.append(f"{name} ({graph.tensors[operator.outputs[0]].name.decode()})")
+    return tuple(found)
+
+
+def _delegated(details: list[dict]) -> tuple[tuple[int, ...], dict[str, int]]:
+    """Sizes of the delegate's pieces, and the operations in none of them.
+
+    The interpreter lists the operations as they were, then one DELEGATE for each piece with what goes in and out:
+    inside is what lies on the way back from its outputs to its inputs.
+    """
+    pieces = [node for node in details if node["op_name"] == "DELEGATE"]
+    nodes = [node for node in details if node["op_name"] != "DELEGATE"]
+    made_by = {int(output): node["index"] for node in nodes for output in node["outputs"]}
+    reads = {node["index"]: [int(index) for index in node["inputs"]] for node in nodes}
+    inside, sizes = set(), []
+    for piece in pieces:
+        given = set(map(int, piece["inputs"]))
+        before = len(inside)
+        pending = [int(output) for output in piece["outputs"]]
+        while pending:
+            tensor = pending.pop()
+            node = made_by.get(tensor)
+            if node is None or node in inside or tensor in given:
+                continue
+            inside.add(node)
+            pending += reads[node]
+        sizes.append(len(inside) - before)
+    outside = Counter(node["op_name"] for node in nodes if node["index"] not in inside)
+    return tuple(sorted(sizes, reverse=True)), dict(outside.most_common())

@@ -1,0 +1,189 @@
+"""From a source to verified files: what the convert command does once its arguments are read."""
+
+import hashlib
+import importlib.metadata
+import platform
+import time
+from argparse import Namespace
+from pathlib import Path
+
+from ghostnet_tf import __version__, commands
+from ghostnet_tf.tflite import artefacts, calibrate, sources
+from ghostnet_tf.tflite.graph import Graph, read_graph
+from ghostnet_tf.tflite.schemes import SCHEMES, ConversionError, convert
+from ghostnet_tf.tflite.verify import Agreement, agreement, check_name, reference
+
+PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy")
+
+
+def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None:
+    """Converts a source to the scheme of each path; a file appears once it is verified, results on stdout."""
+    model = source.load()
+    calibrated = any(SCHEMES[scheme].needs_images for scheme in paths)
+    images = choose_images(args, source, model.inputs[0].shape[1:], calibrated)
+    to_calibrate = f"{len(images.calibration)} to calibrate, " if calibrated else ""
+    print(f"images: {to_calibrate}{len(images.held_out)} held out to verify; {images.name}", flush=True)
+    images.warn_if_few()
+    expected = reference(model, images.held_out, images.natural and source.trained_on != sources.UNTRAINED)
+
+    made = {}
+    for scheme, path in paths.items():
+        started = time.monotonic()
+        content, graph = _convert(model, scheme, images, args)
+        agrees = agreement(content, expected, scheme)
+        _judge(agrees, scheme, args.min_agreement)
+        record = sidecar(source, scheme, path, content, graph, agrees, images)
+        _save(path, content, record, args.overwrite)
+        seconds = time.monotonic() - started
+        print(f"{scheme}: saved as {path} ({len(content) / 1e6:.1f} MB) in {seconds:.0f} s")
+        print("\n".join(f"  {line}" for line in (*describe_agreement(agrees), *describe_graph(graph))), flush=True)
+        made[scheme] = record
+    for scheme, path in paths.items():
+        for kind in ("inputs", "outputs"):
+            for tensor in made[scheme]["graph"][kind]:
+                print(f"{path.name} {kind[:-1]}: {tensor_line(tensor)}")
+    scheme, path = list(paths.items())[-1]
+    print(f"\n{snippet(path, made[scheme]['graph'])}")
+    if args.json is not None:
+        commands.write_json(args.json, {"files": list(made.values())}, args.overwrite)
+
+
+def choose_images(args: Namespace, source: sources.Source, shape: tuple, calibrated: bool) -> calibrate.ImageSet:
+    """The images that the command line means, or that suit the source.
+
+    Raises:
+        BadInput: Where int8 needs images and none are known.
+    """
+    height, width, channels = shape
+    counts = (args.calibration_images if calibrated else 0, args.verification_images, args.seed)
+    natural = args.calibration is not None or source.run is not None
+    if not natural and (source.trained_on == sources.UNTRAINED or not calibrated):
+        return calibrate.synthetic(shape, *counts)
+    if height != width or channels != 3:
+        raise commands.BadInput(
+            f"expected a model on square RGB images, to feed it photos. Received: inputs of {shape}"
+        )
+    if args.calibration is not None:
+        if Path(args.calibration).is_dir():
+            return calibrate.photos(Path(args.calibration), height, *counts)
+        return calibrate.data_set(args.calibration, height, *counts, args.data_dir)
+    if source.run is not None:
+        return calibrate.of_run(source.run, *counts)
+    if source.trained_on == "imagenet":
+        return calibrate.imagenet_like(height, *counts, args.data_dir)
+    raise commands.BadInput(
+        f"int8 is calibrated with images like those that {source.network} was trained on; give a folder of photos or "
+        "a data set with --calibration"
+    )
+
+
+def _convert(model, scheme: str, images: calibrate.ImageSet, args: Namespace) -> tuple[bytes, Graph]:
+    options = {}
+    if SCHEMES[scheme].needs_images:
+        options = {"input_type": args.input_type, "output_type": args.output_type}
+        options["representative_dataset"] = commands.progress(images.calibration, "calibrating")
+    try:
+        content = convert(model, scheme, **options)
+        graph = read_graph(content)
+        check_name(scheme, graph)
+    except ConversionError as error:
+        if error.log:
+            commands.log(error.log)
+        raise commands.CommandError(str(error)) from error
+    return content, graph
+
+
+def _judge(agrees: Agreement, scheme: str, least: float | None) -> None:
+    found = f"{agrees.measure} of {scheme} with the Keras model is {agrees.value:.4f}"
+    if least is not None and agrees.value < least:
+        raise commands.CommandError(f"{found}, below --min-agreement {least:g}: nothing was saved for {scheme}")
+    if agrees.value < agrees.expected:
+        commands.log(f"WARNING: {found}, below the {agrees.expected:g} that {scheme} promises: check it before use")
+
+
+def _save(path: Path, content: bytes, record: dict, overwrite: bool) -> None:
+    """Both files or neither."""
+    with (
+        commands.written_whole(artefacts.sidecar(path), overwrite) as beside,
+        commands.written_whole(path, overwrite) as file,
+    ):
+        file.write_bytes(content)
+        commands.write_json(beside, record)
+
+
+def sidecar(
+    source: sources.Source,
+    scheme: str,
+    path: Path,
+    content: bytes,
+    graph: Graph,
+    agrees: Agreement,
+    images: calibrate.ImageSet,
+) -> dict:
+    """What is known about a file, for the JSON beside it."""
+    calibrated = SCHEMES[scheme].needs_images
+    return {
+        "file": path.name,
+        "scheme": scheme,
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+        "source": {
+            "network": source.network,
+            "size": source.size,
+            "trained_on": source.trained_on,
+            "is": source.headline,
+        },
+        "labels": source.labels,
+        "calibration": {"images": len(images.calibration), "set": images.name} if calibrated else None,
+        "agreement": agrees.as_dict() | {"set": images.name},
+        "graph": graph.as_dict() | {"float_ops": len(graph.float_ops)},
+        "versions": {"ghostnet-tf": __version__, "python": platform.python_version()}
+        | {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def describe_agreement(agrees: Agreement) -> list[str]:
+    """For people."""
+    top1 = "not meaningful here" if agrees.top1 is None else f"{agrees.top1:.1%}"
+    return [
+        f"agreement on {agrees.images} held-out images: top-1 {top1}, cosine of logits {agrees.cosine:.6f}, "
+        f"SNR {agrees.snr_db:.1f} dB",
+        f"outputs differ by at most {agrees.max_difference:.2g}, {agrees.mean_difference:.2g} on average; "
+        f"{agrees.measure} {agrees.value:.4f}, promised {agrees.expected:g}",
+    ]
+
+
+def describe_graph(graph: Graph) -> list[str]:
+    """For people."""
+    ops = ", ".join(f"{count} {name}" for name, count in graph.ops.items())
+    pieces = " + ".join(map(str, graph.partitions)) or "none"
+    outside = ", ".join(f"{count} {name}" for name, count in graph.outside.items()) or "nothing"
+    total = sum(graph.ops.values())
+    floats = len(graph.float_ops)
+    return [
+        f"{total} operations: {ops}",
+        f"float operations: {'none but the casts of input and output' if floats == 0 else f'{floats} of {total}'}",
+        f"XNNPACK runs {pieces} operations in {len(graph.partitions)} partition{'s' * (len(graph.partitions) != 1)}; "
+        f"outside: {outside}",
+    ]
+
+
+def tensor_line(tensor: dict) -> str:
+    """Such as `image uint8 (1, 224, 224, 3), scale 1, zero point 0`."""
+    scale = (
+        f", scale {tensor['scale']:.8g}, zero point {tensor['zero_point']}" if tensor["scale"] else ", not quantized"
+    )
+    return f"{tensor['name']} {tensor['dtype']} {tuple(tensor['shape'])}{scale}"
+
+
+def snippet(path: Path, graph: dict) -> str:
+    """Four lines of Python that run a file."""
+    source, output = graph["inputs"][0], graph["outputs"][0]
+    return "\n".join(
+        [
+            "import numpy as np; from ai_edge_litert.interpreter import Interpreter",
+            f"image = np.zeros({tuple(source['shape'])}, np.{source['dtype']})  # your pixels, RGB",
+            f"run = Interpreter({str(path)!r}).get_signature_runner()",
+            f"print(run({source['name']}=image)[{output['name']!r}])",
+        ]
+    )

@@ -1,0 +1,179 @@
+"""The schemes of conversion, and `convert`, from a Keras model to the bytes of a `.tflite` file."""
+
+import contextlib
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+    import numpy as np
+
+IO_TYPES = ("uint8", "int8", "float32")
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One way to store and compute a network.
+
+    Attributes:
+        name: Flag and suffix of the file's name.
+        summary: What it is.
+        bytes_per_weight: About the size of the file, divided by the number of weights.
+        top1: Agreement to expect from trained weights on photos: share of images with the float model's top class.
+        cosine: Agreement to expect where there are no meaningful classes: cosine between logits and the float model's.
+        needs_images: Whether it is calibrated with images.
+        input_type, output_type: Defaults.
+    """
+
+    name: str
+    summary: str
+    bytes_per_weight: float
+    top1: float
+    cosine: float
+    needs_images: bool = False
+    input_type: str = "float32"
+    output_type: str = "float32"
+
+
+SCHEMES = {
+    row.name: row
+    for row in (
+        Scheme("fp32", "32-bit floats, equal to the Keras model", 4, top1=0.99, cosine=0.99999),
+        Scheme("fp16", "16-bit float weights, half the size", 2, top1=0.98, cosine=0.9999),
+        Scheme("dynamic", "int8 weights, float activations quantized on the fly", 1, top1=0.95, cosine=0.99),
+        Scheme(
+            "int8",
+            "integers throughout, calibrated with images: smallest and fastest on phones",
+            1,
+            top1=0.9,
+            cosine=0.95,
+            needs_images=True,
+            input_type="uint8",
+        ),
+    )
+}
+
+
+class ConversionError(RuntimeError):
+    """The model cannot be converted.
+
+    Attributes:
+        log: Everything that TensorFlow said.
+    """
+
+    def __init__(self, message: str, log: str = ""):
+        super().__init__(message)
+        self.log = log
+
+
+def convert(
+    model: "keras.Model",
+    scheme: str = "int8",
+    *,
+    representative_dataset: "Iterable[np.ndarray] | None" = None,
+    input_type: str | None = None,
+    output_type: str | None = None,
+) -> bytes:
+    """Converts a Keras model to a `.tflite` file with a batch of 1 and built-in operations only.
+
+    Args:
+        model: A built Keras 3 model with one input of known size, on the TensorFlow backend.
+        scheme: A key of `SCHEMES`.
+        representative_dataset: For int8: images `(height, width, channels)` in the values that the model takes, at
+            best a few hundred of those it was trained on. With uint8 images (RGB 0-255, for models that normalize
+            inside) the file's uint8 input takes bytes as they are: scale 1, zero point 0.
+        input_type, output_type: `"uint8"`, `"int8"` or `"float32"`; by default those of the scheme. Only int8 has a
+            choice.
+
+    Returns:
+        The file's content. Nothing is written but temporary files.
+
+    Raises:
+        ValueError: On arguments that cannot be used, with what was expected and received.
+        ConversionError: If the converter refuses the model.
+    """
+    row = _check(model, scheme, representative_dataset)
+    input_type, output_type = input_type or row.input_type, output_type or row.output_type
+    for name, value in (("input_type", input_type), ("output_type", output_type)):
+        allowed = IO_TYPES if row.needs_images else ("float32",)
+        if value not in allowed:
+            raise ValueError(f"Expected `{name}` of {scheme} to be one of {', '.join(allowed)}. Received: {value!r}")
+
+    content = _converted(model, row)
+    if not row.needs_images:
+        return content
+    from ghostnet_tf.tflite.quantize import quantized, with_ranges
+
+    return quantized(with_ranges(content, representative_dataset), input_type, output_type)
+
+
+def _check(model, scheme: str, images) -> Scheme:
+    import keras
+
+    if scheme not in SCHEMES:
+        raise ValueError(f"Expected `scheme` to be one of {', '.join(SCHEMES)}. Received: scheme={scheme!r}")
+    if not isinstance(model, keras.Model):
+        raise ValueError(f"Expected `model` to be a keras.Model. Received: model={model!r}")
+    if keras.backend.backend() != "tensorflow":
+        raise ValueError(f"Expected Keras on the TensorFlow backend. Received: {keras.backend.backend()!r}")
+    shapes = [tensor.shape for tensor in model.inputs]
+    if len(shapes) != 1 or None in shapes[0][1:]:
+        raise ValueError(f"Expected `model` to have one input of known size. Received: inputs of shape {shapes}")
+    if SCHEMES[scheme].needs_images and images is None:
+        raise ValueError(f"Expected `representative_dataset` for {scheme}. Received: representative_dataset=None")
+    return SCHEMES[scheme]
+
+
+def _converted(model, row: Scheme) -> bytes:
+    import tensorflow as tf
+    from tensorflow.lite.python.convert_phase import ConverterError
+
+    from ghostnet_tf.tflite.quiet import quiet
+
+    with quiet() as written, _frozen(model) as folder:
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder)
+        if row.name in ("fp16", "dynamic"):
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if row.name == "fp16":
+            converter.target_spec.supported_types = [tf.float16]
+        try:
+            return converter.convert()
+        except ConverterError as error:
+            said = f"{error}\n{written()}"
+            raise ConversionError(f"{model.name} cannot be converted to {row.name}: {_reason(said)}", said) from error
+
+
+def _reason(said: str) -> str:
+    """Unsupported operations and the layers that they are in, else the converter's first line."""
+    # Such as: error: loc(… fused["Roll:", "model_1/layer/Roll@…"] …): 'tf.Roll' op is neither a custom op nor a flex op
+    line = r'error: .*?fused\["\w+:", "([^"@]+)/[^"/@]+@.*: \'tf\.(\w+)\' op is neither'
+    found = dict.fromkeys(f"{op} in {layer}" for layer, op in re.findall(line, said))
+    if found:
+        return f"LiteRT has no operation for {'; '.join(found)}. Write the layer with other operations."
+    return said.strip().splitlines()[0]
+
+
+@contextlib.contextmanager
+def _frozen(model) -> Iterator[str]:
+    """A temporary SavedModel of `model` with a batch of 1 and its weights as constants.
+
+    `model.export` gives the same `.tflite` file but takes 15 seconds instead of 4: it saves the variables one by one.
+    """
+    import tensorflow as tf
+    from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
+
+    (source,) = model.inputs
+    signature = tf.function(
+        input_signature=[tf.TensorSpec((1, *source.shape[1:]), source.dtype, name=source.name)], autograph=False
+    )
+    # A list, since the frozen function gives its outputs in the order of this one's.
+    traced = signature(lambda inputs: tf.nest.flatten(model(inputs, training=False))).get_concrete_function()
+    frozen = convert_variables_to_constants_v2(traced)
+    module = tf.Module()
+    module.serve = signature(lambda inputs: {f"output_{i}": output for i, output in enumerate(frozen(inputs))})
+    with tempfile.TemporaryDirectory(prefix="ghostnet-tf-") as folder:
+        tf.saved_model.save(module, folder, signatures=module.serve)
+        yield folder

@@ -1,0 +1,236 @@
+"""What a conversion starts from: a run, a saved model, or a network with published, given or no weights."""
+
+import json
+import warnings
+import zipfile
+from argparse import Namespace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ghostnet_tf.commands import BadInput, MissingResource
+from ghostnet_tf.tflite import calibrate
+from ghostnet_tf.tflite.quiet import quiet
+
+if TYPE_CHECKING:
+    import keras
+
+HUB_TIMEOUT = 5.0  # seconds that the default, ImageNet weights if they can be had, may wait for the hub
+UNTRAINED = "untrained"
+DEFAULT_SIZE = 224
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model to convert, not yet loaded.
+
+    Attributes:
+        network: First part of the files' names: family and width times 100, or the name of a model's file.
+        size: Height and width of its inputs in pixels.
+        trained_on: Data set, `"untrained"`, or `None` where it is not known.
+        headline: What it is, in one line.
+        load: Builds or loads the model, with inputs of a known size.
+        folder: Where the files go by default.
+        run: The run folder that the model lies in.
+        labels: Class names by index, where they are known.
+    """
+
+    network: str
+    size: tuple[int, int]
+    trained_on: str | None
+    headline: str
+    load: "Callable[[], keras.Model]" = field(repr=False)
+    folder: Path = Path("exports")
+    run: Path | None = None
+    labels: list[str] | None = None
+
+
+def find(args: Namespace) -> Source:
+    """The source that a command line means; see the command for the arguments.
+
+    Raises:
+        BadInput: On a file that cannot be converted, or arguments that contradict each other.
+        MissingResource: If weights were asked for by name and cannot be had.
+    """
+    if args.model is None:
+        return _network(args)
+    if args.weights is not None:
+        raise BadInput("expected either --model or --weights. Received: both")
+    path = args.model
+    if not path.exists():
+        raise BadInput(
+            f"expected --model as a run folder, a .keras or a .weights.h5 file. Received: no such file {path}"
+        )
+    if path.suffix == ".tflite":
+        raise BadInput(f"{path} is converted already; give the run folder or the .keras file that it was made from")
+    if path.name.endswith(".weights.h5"):
+        return _network_with(path, args)
+    for name in ("width", "classes"):
+        if getattr(args, name) is not None:
+            raise BadInput(f"--{name} belongs to networks built here; {path} has its own")
+    if path.is_dir() or path.suffix == ".keras":
+        return _saved(path, args.size)
+    raise BadInput(f"expected --model as a run folder, a .keras or a .weights.h5 file. Received: {path}")
+
+
+def _saved(path: Path, size: int | None) -> Source:
+    from ghostnet_tf.training.config import load_run, run_folder
+
+    run = run_folder(path)
+    file = path / "model.keras" if path.is_dir() else path
+    if path.is_dir() and run != path.resolve():
+        raise BadInput(f"expected a run folder, with config.toml inside. Received: {path}")
+    if not file.is_file():
+        raise BadInput(f"expected a finished run. Received: {path}, without model.keras")
+    found = _input_size(file)
+    if size is not None and any(side not in (None, size) for side in found):
+        raise BadInput(f"expected --size {found[0]}, the model's own. Received: --size {size} for {file}")
+    if size is None and None in found:
+        raise BadInput(f"{file} takes images of any size; say which with --size")
+    found = tuple(side or size for side in found)
+
+    def load() -> "keras.Model":
+        return _load(file, found)
+
+    if run is None:
+        return Source(file.stem, found, None, f"{file}", load)
+    config = load_run(run)
+    data = Path(config.data).resolve().name if Path(config.data).is_dir() else config.data.replace("/", "-")
+    labels = run / "labels.txt"
+    return Source(
+        f"{config.model}_{round(config.width * 100):03d}",
+        found,
+        data,
+        f"{file}, trained on {config.data}",
+        load,
+        folder=run / "exports",
+        run=run,
+        labels=labels.read_text(encoding="utf-8").splitlines() if labels.is_file() else None,
+    )
+
+
+def _input_size(file: Path) -> tuple[int | None, int | None]:
+    """Height and width of a saved model's input, read without loading it."""
+    try:
+        with zipfile.ZipFile(file) as archive:
+            config = json.loads(archive.read("config.json"))
+    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise BadInput(f"expected a .keras file as Keras saves it. Received: {file} ({error})") from error
+    shapes = list(_input_shapes(config))
+    if len(shapes) != 1 or len(shapes[0]) != 4:
+        raise BadInput(f"expected a model with one input of images. Received: {file} with input shapes {shapes}")
+    return tuple(shapes[0][1:3])
+
+
+def _input_shapes(config: object) -> Iterator[list]:
+    """Shapes of the inputs of the outermost model in Keras's JSON."""
+    if isinstance(config, dict):
+        layers = config.get("config", {}).get("layers", [])
+        for layer in layers:
+            if layer.get("class_name") == "InputLayer":
+                yield layer["config"]["batch_shape"]
+
+
+def _load(file: Path, size: tuple[int, int]) -> "keras.Model":
+    """The saved model, with inputs of `size` where its own are open."""
+    import keras
+
+    import ghostnet_tf.layers
+    import ghostnet_tf.models  # noqa: F401  registers the layers that files refer to
+
+    try:
+        model = keras.models.load_model(file, compile=False, safe_mode=True)
+    except (ValueError, TypeError, OSError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0][:300]
+        raise BadInput(f"Keras cannot load {file}: {reason}") from error
+    (source,) = model.inputs
+    if None not in source.shape[1:3]:
+        return model
+    inputs = keras.Input((*size, source.shape[-1]), name=source.name)
+    return keras.models.clone_model(model, input_tensors=inputs, clone_function=lambda layer: layer)
+
+
+def _network(args: Namespace) -> Source:
+    """GhostNet by width, with the weights that `--weights` means: best available, none, published, a file."""
+    width = args.width or 1.0
+    name = f"ghostnet_{round(width * 100):03d}"
+    if args.weights == "none":
+        return _untrained(name, args, "as asked")
+    if args.weights not in (None, "imagenet"):
+        return _network_with(Path(args.weights), args)
+    with quiet():  # TensorFlow's import writes to the terminal
+        from ghostnet_tf.weights import WeightsUnavailable, imagenet_tag
+
+    try:
+        if args.classes not in (None, 1000):
+            raise ValueError(f"Expected 1000 classes, those of ImageNet's weights. Received: {args.classes}")
+        tag = imagenet_tag("ghostnet", width)
+    except ValueError as error:
+        if args.weights == "imagenet":
+            raise BadInput(str(error)) from error
+        return _untrained(name, args, str(error))
+    try:
+        file = published(tag)
+    except WeightsUnavailable as error:
+        if args.weights == "imagenet":
+            raise MissingResource(str(error)) from error
+        return _untrained(name, args, str(error))
+    return Source(
+        name, _side(args), "imagenet", f"{name} with ImageNet weights, {tag}", lambda: _built(args, weights=file)
+    )
+
+
+def published(tag: str) -> Path:
+    """The local file of published weights, waiting at most `HUB_TIMEOUT` for the hub."""
+    from ghostnet_tf.weights import fetch
+
+    return fetch(tag, timeout=HUB_TIMEOUT)
+
+
+def _untrained(name: str, args: Namespace, why: str) -> Source:
+    def load() -> "keras.Model":
+        model = _built(args, weights=None)
+        images = calibrate.synthetic(model.inputs[0].shape[1:], calibrate.SETTLING, 0, args.seed + 1)
+        calibrate.settle(model, images.calibration)
+        return model
+
+    headline = f"{name} with UNTRAINED weights ({why}): good for latency and integration, not for predictions"
+    return Source(name, _side(args), UNTRAINED, headline, load)
+
+
+def _network_with(weights: Path, args: Namespace) -> Source:
+    if not weights.is_file():
+        expected = "imagenet, none, or a .safetensors, .weights.h5 or .keras file"
+        raise BadInput(f"expected --weights as {expected}. Received: {weights}, which is no file")
+    name = f"ghostnet_{round((args.width or 1.0) * 100):03d}"
+    kind = next((end for end in (".weights.h5", ".safetensors") if weights.name.endswith(end)), weights.suffix)
+    trained_on = weights.name.removesuffix(kind)
+    return Source(name, _side(args), trained_on, f"{name} with {weights}", lambda: _built(args, weights=weights))
+
+
+def _side(args: Namespace) -> tuple[int, int]:
+    size = args.size or DEFAULT_SIZE
+    return size, size
+
+
+def _built(args: Namespace, weights: Path | None) -> "keras.Model":
+    import keras
+
+    from ghostnet_tf import GhostNet
+
+    keras.utils.set_random_seed(args.seed)
+    try:
+        with warnings.catch_warnings():
+            # A classifier that starts anew would leave an untrained model in a file that is named after its weights.
+            warnings.filterwarnings("error", message=".*starts anew")
+            return GhostNet(
+                args.width or 1.0,
+                input_shape=(*_side(args), 3),
+                classes=args.classes or 1000,
+                weights=None if weights is None else str(weights),
+            )
+    except UserWarning as warning:
+        raise BadInput(f"{str(warning).split(':')[0]}; give their number with --classes") from warning
+    except ValueError as error:
+        raise BadInput(str(error)) from error
