@@ -44,7 +44,7 @@ def content(run: Run, tested_images: int) -> dict[str, object]:
         "rendering": "pixelated" if run.config.size < predictions.PICTURE_SIZE else "auto",
         "confusion": predictions.data_uri(run.confusion) if run.confusion else None,
         "evaluate": lines["evaluate"],
-        "reproduce": [
+        "reproduce": list(_commands(run, run.path.parent / f"{run.path.resolve().name}-again").values()),
             lines[name] for name in ("train", "evaluate", "convert", "evaluate_files", "benchmark", "report")
         ],
         "next_commands": _next(run),
@@ -84,7 +84,7 @@ def _facts(run: Run) -> list[tuple[str, str]]:
     environment = run.environment or {}
     versions = {key: value for key, value in environment.items() if key not in ("command", *FACTS)}
     facts = [
-        ("Run", run.path.name),
+        ("Run", run.path.resolve().name),
         ("Classes", _classes(run.labels)),
         ("Input", f"{run.config.size} x {run.config.size} pixels, RGB"),
     ]

@@ -61,7 +61,7 @@ class Run:
         environment: Where it was trained, `environment.json`.
         files: The Keras model and the `.tflite` files, in the order of `SCHEMES`.
         benchmark: `benchmark.json`, as `benchmark.py --json` writes it.
-        confusion: The confusion matrix as PNG.
+        confusion: The confusion matrix of the Keras model as PNG.
     """
 
     path: Path
@@ -84,7 +84,7 @@ def read_run(path: Path) -> Run:
     labels = path / "labels.txt"
     if not labels.is_file():
         raise commands.BadInput(f"expected a run folder, with labels.txt inside. Received: {path}")
-    confusion = path / "confusion.png"
+    confusion = path / "confusion_model.png"
     benchmark = _json(path / "benchmark.json")
     return Run(
         path=path,

@@ -69,7 +69,7 @@ def run(tmp_path, tiny_tflite) -> Path:
     (folder / "evaluation.json").write_text(json.dumps(evaluation))
     head = {"date": "2026-01-02T03:04:05+00:00", "clock": "wall", "num_threads": 1, "num_runs": 50}
     (folder / "benchmark.json").write_text(json.dumps({**head, "machine": {"cpu": "Abacus 3000"}, "results": results}))
-    (folder / "confusion.png").write_bytes(b"\x89PNG the matrix")
+    (folder / "confusion_model.png").write_bytes(b"\x89PNG the matrix")
     return folder
 
 
@@ -135,7 +135,8 @@ def test_page_tells_of_the_training_and_the_next_commands(run):
         "is right on 96.7 % of the test images against 97.5 % (−0.8 points)",
         "takes 1.75 times as long here",
         "on 360 images",
-        f"python training/train.py --config {run}/config.toml",
+        f"python training/train.py --config {run}/config.toml --output {run}-again",
+        f"python tflite/report.py --run {run}-again",
         "python tflite/convert.py --int8",
     ):
         assert words in page.text
@@ -178,7 +179,7 @@ def test_agreement_of_classes_without_meaning_is_the_cosine(run):
 
 
 def test_what_is_missing_is_said_with_its_command(run):
-    for name in ("benchmark.json", "evaluation.json", "confusion.png", "metrics.csv", "environment.json"):
+    for name in ("benchmark.json", "evaluation.json", "confusion_model.png", "metrics.csv", "environment.json"):
         (run / name).unlink()
     _, page = built(run)
     main = [row for row in page.rows if row[0] in SCHEMES]
