@@ -45,8 +45,6 @@ def content(run: Run, tested_images: int) -> dict[str, object]:
         "confusion": predictions.data_uri(run.confusion) if run.confusion else None,
         "evaluate": lines["evaluate"],
         "reproduce": list(_commands(run, run.path.parent / f"{run.path.resolve().name}-again").values()),
-            lines[name] for name in ("train", "evaluate", "convert", "evaluate_files", "benchmark", "report")
-        ],
         "next_commands": _next(run),
         "version": __version__,
         "date": datetime.now(timezone.utc).isoformat(" ", "minutes"),
