@@ -31,10 +31,6 @@ class Tensor:
     scale: float
     zero_point: int
 
-    def __str__(self):
-        text = f"{self.name} {self.dtype} {self.shape}"
-        return f"{text}, scale {self.scale:.8g}, zero point {self.zero_point}" if self.scale else text
-
 
 @dataclass(frozen=True)
 class Graph:

@@ -60,9 +60,7 @@ def choose_images(args: Namespace, source: sources.Source, shape: tuple, calibra
     if not natural and (source.trained_on == sources.UNTRAINED or not calibrated):
         return calibrate.synthetic(shape, *counts)
     if height != width or channels != 3:
-        raise commands.BadInput(
-            f"expected a model on square RGB images, to feed it photos. Received: inputs of {shape}"
-        )
+        raise commands.BadInput(f"expected a model on square RGB images, for photos. Received: inputs of {shape}")
     if args.calibration is not None:
         if Path(args.calibration).is_dir():
             return calibrate.photos(Path(args.calibration), height, *counts)
@@ -131,7 +129,7 @@ def sidecar(
             "network": source.network,
             "size": source.size,
             "trained_on": source.trained_on,
-            "is": source.headline,
+            "description": source.headline,
         },
         "labels": source.labels,
         "calibration": {"images": len(images.calibration), "set": images.name} if calibrated else None,
@@ -170,10 +168,10 @@ def describe_graph(graph: Graph) -> list[str]:
 
 def tensor_line(tensor: dict) -> str:
     """Such as `image uint8 (1, 224, 224, 3), scale 1, zero point 0`."""
-    scale = (
-        f", scale {tensor['scale']:.8g}, zero point {tensor['zero_point']}" if tensor["scale"] else ", not quantized"
-    )
-    return f"{tensor['name']} {tensor['dtype']} {tuple(tensor['shape'])}{scale}"
+    what = f"{tensor['name']} {tensor['dtype']} {tuple(tensor['shape'])}"
+    if not tensor["scale"]:
+        return f"{what}, not quantized"
+    return f"{what}, scale {tensor['scale']:.8g}, zero point {tensor['zero_point']}"
 
 
 def snippet(path: Path, graph: dict) -> str:

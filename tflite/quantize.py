@@ -37,8 +37,7 @@ def with_ranges(content: bytes, images: Iterable[np.ndarray]) -> bytes:
 
     lows, highs = {}, {}
     whole_bytes = False
-    count = 0
-    for count, image in enumerate(images, 1):
+    for image in images:
         image = np.asarray(image)
         if image.shape != shape:
             raise ValueError(f"Expected calibration images of shape {shape}. Received: shape={image.shape}")
@@ -50,7 +49,7 @@ def with_ranges(content: bytes, images: Iterable[np.ndarray]) -> bytes:
             lows[index] = np.minimum(lows.get(index, np.inf), values.min())
             highs[index] = np.maximum(highs.get(index, -np.inf), values.max())
             del values  # a view of the interpreter's memory, which it does not reallocate while one exists
-    if count == 0:
+    if not lows:
         raise ValueError("Expected at least one calibration image. Received: none")
     if whole_bytes:
         lows[source], highs[source] = np.float32(0), np.float32(255)

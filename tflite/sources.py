@@ -59,9 +59,7 @@ def find(args: Namespace) -> Source:
         raise BadInput("expected either --model or --weights. Received: both")
     path = args.model
     if not path.exists():
-        raise BadInput(
-            f"expected --model as a run folder, a .keras or a .weights.h5 file. Received: no such file {path}"
-        )
+        raise BadInput(f"expected --model as a run folder, a .keras or a .weights.h5 file. Received: {path}, not found")
     if path.suffix == ".tflite":
         raise BadInput(f"{path} is converted already; give the run folder or the .keras file that it was made from")
     if path.name.endswith(".weights.h5"):
@@ -169,16 +167,15 @@ def _network(args: Namespace) -> Source:
     except ValueError as error:
         if args.weights == "imagenet":
             raise BadInput(str(error)) from error
-        return _untrained(name, args, str(error))
+        return _untrained(name, args, "no ImageNet weights are published for these settings")
     try:
         file = published(tag)
     except WeightsUnavailable as error:
         if args.weights == "imagenet":
             raise MissingResource(str(error)) from error
-        return _untrained(name, args, str(error))
-    return Source(
-        name, _side(args), "imagenet", f"{name} with ImageNet weights, {tag}", lambda: _built(args, weights=file)
-    )
+        return _untrained(name, args, str(error).split(". ")[0])
+    headline = f"{name} with ImageNet weights, {tag}"
+    return Source(name, _side(args), "imagenet", headline, lambda: _built(args, weights=file))
 
 
 def published(tag: str) -> Path:

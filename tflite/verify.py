@@ -154,6 +154,4 @@ def check_name(scheme: str, graph: Graph) -> None:
     """
     if scheme.startswith("int8") and graph.float_ops:
         ops = ", ".join(graph.float_ops[:5]) + (" …" if len(graph.float_ops) > 5 else "")
-        raise ConversionError(
-            f"{len(graph.float_ops)} float operations are left in a file to be called {scheme}: {ops}"
-        )
+        raise ConversionError(f"{len(graph.float_ops)} float operations are left, so this is no {scheme} file: {ops}")
