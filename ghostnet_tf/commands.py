@@ -144,7 +144,7 @@ def written_whole(path: Path | str, overwrite: bool = True) -> Iterator[Path]:
     if path.exists() and not overwrite:
         raise BadInput(f"{path} exists; give another --output, or --overwrite to replace it")
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}-", suffix=path.suffix, dir=path.parent)
+    handle, name = tempfile.mkstemp(prefix=f".{path.name}-", suffix="".join(path.suffixes), dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:

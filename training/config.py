@@ -24,8 +24,6 @@ class RunConfig:
         model, width, ratio, dw_size, dropout_rate: The builder and its arguments.
         weights: Starting weights: `None`, `"imagenet"` or a file.
         size: Pixels a side.
-        start_size: Pixels a side in the first third of the epochs; the second third lies halfway (progressive
-            resizing: early epochs cost less). `None` trains at `size` throughout.
         augment: A key of `pipeline.AUGMENTATIONS`.
         epochs, batch_size: Of the training.
         learning_rate: Peak of the schedule; linear warm-up over `warmup_epochs`, then cosine to 0.
@@ -44,7 +42,6 @@ class RunConfig:
     dropout_rate: float = 0.2
     weights: str | None = None
     size: int | None = None
-    start_size: int | None = None
     augment: str | None = None
     epochs: int = 20
     batch_size: int = 128
@@ -65,14 +62,6 @@ class RunConfig:
             augment=self.augment or ("photo" if photos else small),
             learning_rate=self.learning_rate or (scratch if self.weights is None else scratch / 10),
         )
-
-    def phases(self) -> list[tuple[int, int, int]]:
-        """`(size, first epoch, end)` of the parts of the training, see `start_size`."""
-        if self.start_size is None:
-            return [(self.size, 0, self.epochs)]
-        sizes = (self.start_size, (self.start_size + self.size) // 2, self.size)
-        ends = [round(self.epochs * (part + 1) / 3) for part in range(3)]
-        return [(size, first, end) for size, first, end in zip(sizes, [0, *ends[:2]], ends, strict=True) if end > first]
 
     def save(self, path: Path) -> None:
         """Writes the settings that are not `None` as TOML."""

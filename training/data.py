@@ -9,7 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from ghostnet_tf.commands import BadInput, MissingResource, choose, log, progress
-from ghostnet_tf.training.images import UnreadableImage, evaluation_image, list_photos, read_image
+from ghostnet_tf.training.images import (
+    CROP_FRACTION,
+    SMALL_SIZE,
+    UnreadableImage,
+    evaluation_image,
+    list_photos,
+    read_image,
+)
 
 VAL_FRACTION = 0.2  # of a data set that comes without a split of its own
 MAX_UNREADABLE = 0.01  # share of unreadable photos above which a folder is refused
@@ -39,6 +46,13 @@ class Split:
     def image(self, index: int) -> np.ndarray:
         """One image as evaluation sees it, uint8 `(size, size, 3)`."""
         return evaluation_image(read_image(self.items[index]), self.size) if self.encoded else self.items[index]
+
+    def preparation(self) -> str:
+        """How an image becomes what the model sees, for logs."""
+        if self.encoded and self.size >= SMALL_SIZE:
+            shorter = round(self.size / CROP_FRACTION)
+            return f"shorter side to {shorter} px (bicubic), centre crop of {self.size} px"
+        return f"shorter side to {self.size} px (bicubic), centre crop" if self.encoded else f"{self.size} px"
 
     def indices(self, n: int | None = None, seed: int | None = None) -> np.ndarray:
         """Which `n` images `images` takes: the first, or with a seed a random choice without repetition."""
@@ -104,7 +118,9 @@ def load_data(
 
 def split_of(data: Data, folder: Path) -> dict[str, list[str]]:
     """The files of a folder data set by split, relative to `folder`, for a record that `load_data` takes back."""
-    parts = {"train": data.train, "val": data.val, "test": data.test}
+    parts = {"train": data.train, "val": data.val}
+    if data.test is not data.val:
+        parts["test"] = data.test
     return {name: [path.relative_to(folder).as_posix() for path in part.items] for name, part in parts.items()}
 
 
@@ -197,40 +213,50 @@ def _subset(split: Split, chosen: np.ndarray) -> Split:
     return Split(items, split.labels[chosen], split.size)
 
 
-def _folder(folder: Path, size: int, seed: int, split: dict[str, list[str]] | None) -> Data:
+def _folder(folder: Path, size: int, seed: int, record: dict[str, list[str]] | None) -> Data:
     """`folder/train/CLASS/…` with `val/` (and `test/`), or `folder/CLASS/…`, split here."""
-    has_splits = (folder / "train").is_dir() and (folder / "val").is_dir()
-    root = folder / "train" if has_splits else folder
-    labels = sorted(path.name for path in root.iterdir() if path.is_dir() and list_photos(path))
-    if len(labels) < 2:
-        found = f"photos of {len(labels)} class" + (f" ({labels[0]})" if labels else "es")
-        raise BadInput(f"expected {root} to have subfolders of photos, one a class, at least two. Received: {found}")
-
-    def read(files: list[Path]) -> Split:
-        return Split(files, np.array([labels.index(file.parent.name) for file in files], np.int64), size)
-
-    if split is not None:
-        missing = [name for names in split.values() for name in names if not (folder / name).is_file()]
+    own_splits = (folder / "train").is_dir() and (folder / "val").is_dir()
+    if record is not None:
+        missing = [name for names in record.values() for name in names if not (folder / name).is_file()]
         if missing:
             raise BadInput(f"{len(missing)} photos of the recorded split are gone from {folder}, first {missing[0]}")
-        parts = {part: read([folder / name for name in names]) for part, names in split.items()}
-        return Data(parts["train"], parts["val"], parts["test"], labels)
-    if has_splits:
-        parts = {part: read(_classified(folder / part, labels)) for part in ("train", "val")}
-        has_test = (folder / "test").is_dir()
-        return Data(
-            parts["train"],
-            parts["val"],
-            read(_classified(folder / "test", labels)) if has_test else parts["val"],
-            labels,
-        )
-    everything = read(_classified(folder, labels))
-    single = [label for index, label in enumerate(labels) if np.sum(everything.labels == index) < 2]
-    if single:
-        raise BadInput(f"expected at least 2 photos a class, to hold some out. Received: one in {', '.join(single)}")
-    kept, held_out = _split_photos(everything.labels, seed)
-    val = _subset(everything, held_out)
-    return Data(_subset(everything, kept), val, val, labels)
+        files = {part: [folder / name for name in names] for part, names in record.items()}
+    elif own_splits:
+        files = {part: _class_photos(folder / part) for part in ("train", "val", "test") if (folder / part).is_dir()}
+    else:
+        files = {"train": _class_photos(folder)}
+
+    def classes(part: str) -> list[str]:
+        root = folder / part if own_splits else folder
+        return [file.relative_to(root).parts[0] for file in files[part]]
+
+    labels = sorted(set(classes("train")))
+    if len(labels) < 2:
+        found = f"photos of {len(labels)} class" + (f" ({labels[0]})" if labels else "es")
+        raise BadInput(f"expected {folder} to have subfolders of photos, one a class, at least two. Received: {found}")
+    for part in files:
+        unknown = sorted(set(classes(part)) - set(labels))
+        if unknown:
+            raise BadInput(f"{folder / part} has classes that the training photos lack: {', '.join(unknown)}")
+    splits = {
+        part: Split(files[part], np.array([labels.index(name) for name in classes(part)], np.int64), size)
+        for part in files
+    }
+    if "val" not in splits:
+        single = [label for index, label in enumerate(labels) if np.sum(splits["train"].labels == index) < 2]
+        if single:
+            raise BadInput(
+                f"expected at least 2 photos a class, to hold some out. Received: one in {', '.join(single)}"
+            )
+        kept, held_out = _split_photos(splits["train"].labels, seed)
+        splits = {"train": _subset(splits["train"], kept), "val": _subset(splits["train"], held_out)}
+    return Data(splits["train"], splits["val"], splits.get("test", splits["val"]), labels)
+
+
+def _class_photos(root: Path) -> list[Path]:
+    """The readable photos in the subfolders of `root`."""
+    files = [file for folder in sorted(root.iterdir()) if folder.is_dir() for file in list_photos(folder)]
+    return readable(files)
 
 
 def _split_photos(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray]:
@@ -242,17 +268,6 @@ def _split_photos(labels: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray
         held_out.extend(photos[: max(1, round(VAL_FRACTION * len(photos)))])
     held_out = np.sort(np.array(held_out))
     return np.setdiff1d(np.arange(len(labels)), held_out), held_out
-
-
-def _classified(root: Path, labels: list[str]) -> list[Path]:
-    """The readable photos of `root/CLASS/`; unreadable ones are named and left out, too many are an error."""
-    unknown = sorted(p.name for p in root.iterdir() if p.is_dir() and p.name not in labels and list_photos(p))
-    if unknown:
-        raise BadInput(f"{root} has classes that the training photos lack: {', '.join(unknown)}")
-    files = [file for label in labels if (root / label).is_dir() for file in list_photos(root / label)]
-    if not files:
-        raise BadInput(f"expected photos in the subfolders of {root}. Received: none")
-    return readable(files)
 
 
 def readable(files: list[Path]) -> list[Path]:

@@ -108,52 +108,44 @@ def _fit(config: RunConfig, data: Data, folder: Path) -> keras.Model:
     """Fits the logits (more accurate than probabilities), from the newest checkpoint if there is one."""
     classes, steps = len(data.labels), len(data.train) // config.batch_size
     model = build(config, classes, classifier_activation=None)
-    any_size = keras.models.clone_model(  # the same layers, for batches of every size
-        model, input_tensors=keras.Input((None, None, 3)), clone_function=lambda layer: layer
-    )
-    any_size.compile(
+    model.compile(
         optimizer(config, steps),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=config.label_smoothing),
         metrics=["accuracy"],
     )
-    any_size.optimizer.build(any_size.trainable_variables)
+    model.optimizer.build(model.trainable_variables)
     checkpoint = callbacks.latest_checkpoint(folder)
     done = 0
     if checkpoint:
         done = callbacks.checkpoint_epoch(checkpoint)
-        any_size.load_weights(checkpoint)
+        model.load_weights(checkpoint)
         log(f"continuing after epoch {done}")
     log(
         f"{model.name}: {model.count_params():,} parameters, {len(data.train)} training and {len(data.val)} held-out "
         f"images of {config.size} px, {classes} classes"
     )
-    held_out = evaluation_batches(data.val, classes, config.batch_size)
-    recorder = callbacks.RunRecorder(folder, config.epochs, steps * config.batch_size)
     started = time.monotonic()
-    for size, first, end in config.phases():
-        if done >= end:
-            continue
-        first = max(first, done)
-        batches = training_batches(
+    model.fit(
+        training_batches(
             data.train,
             classes,
             batch_size=config.batch_size,
             augment=config.augment,
             seed=config.seed,
-            first_epoch=first,
-            epochs=end,
-            size=size,
-        )
-        any_size.fit(
-            batches,
-            epochs=end,
-            initial_epoch=first,
-            steps_per_epoch=steps,
-            validation_data=held_out,
-            callbacks=[callbacks.Bar(config.epochs, steps), recorder],
-            shuffle=False,  # the batches come shuffled
-            verbose=0,
-        )
+            first_epoch=done,
+            epochs=config.epochs,
+        ),
+        epochs=config.epochs,
+        initial_epoch=done,
+        steps_per_epoch=steps,
+        validation_data=evaluation_batches(data.val, classes, config.batch_size),
+        callbacks=[
+            callbacks.Bar(config.epochs, steps),
+            callbacks.RunRecorder(folder, config.epochs, steps * config.batch_size),
+        ],
+        shuffle=False,  # the batches come shuffled
+        verbose=0,
+    )
     usage = resource.getrusage(resource.RUSAGE_SELF)
     log(
         f"trained {config.epochs - done} epochs in {(time.monotonic() - started) / 60:.1f} minutes, "

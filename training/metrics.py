@@ -18,6 +18,15 @@ def accuracy(scores: np.ndarray, labels: np.ndarray) -> dict:
     return {"top1": float(hits[:, 0].mean()), "top5": float(hits.any(axis=1).mean()), "images": len(labels)}
 
 
+def per_class(scores: np.ndarray, labels: np.ndarray, names: list[str]) -> str:
+    """A table of precision, recall, F1 and count by class."""
+    from sklearn.metrics import classification_report
+
+    return classification_report(
+        labels, scores.argmax(axis=1), labels=range(len(names)), target_names=names, digits=3, zero_division=0
+    )
+
+
 def record(folder: Path, model: str, scheme: str, result: dict) -> None:
     """Adds a result to `evaluation.json`, in place of an earlier one of the same model."""
     path = folder / "evaluation.json"

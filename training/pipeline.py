@@ -15,12 +15,12 @@ AUGMENTATIONS = {
 
 
 def training_batches(
-    split: Split, classes: int, *, batch_size: int, augment: str, seed: int, first_epoch: int, epochs: int, size: int
+    split: Split, classes: int, *, batch_size: int, augment: str, seed: int, first_epoch: int, epochs: int
 ) -> tf.data.Dataset:
     """Batches of epochs `first_epoch` to `epochs`, one after the other.
 
     Each epoch is a permutation of the images; what does not fill a batch is left out and comes in another epoch.
-    The finished images are resized to `size`. Any epoch can be made again from the seed and its number, which is what
+    Any epoch can be made again from the seed and its number, which is what
     resuming relies on.
 
     Returns:
@@ -41,13 +41,7 @@ def training_batches(
 
     numbers = tf.data.Dataset.range(first_epoch, epochs)
     samples = numbers.flat_map(epoch).map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    batches = samples.batch(batch_size, drop_remainder=True)
-    if size != split.size:
-        batches = batches.map(
-            lambda images, targets: (tf.image.resize(images, (size, size), antialias=True), targets),
-            num_parallel_calls=tf.data.AUTOTUNE,
-        )
-    return batches.prefetch(tf.data.AUTOTUNE)
+    return samples.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
 
 
 def evaluation_batches(split: Split, classes: int, batch_size: int) -> tf.data.Dataset:

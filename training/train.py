@@ -34,7 +34,6 @@ FLAGS = {
     "dropout_rate": (float, "before the classifier"),
     "weights": (str, "starting weights: imagenet or a file"),
     "size": (commands.positive_int, "pixels a side (default: 32 for small images, 224 for photos)"),
-    "start_size": (commands.positive_int, "pixels a side in the first third of the epochs (default: size throughout)"),
     "augment": (str, "none, shift, crop-flip or photo (default: what suits the data)"),
     "epochs": (commands.positive_int, "passes over the training images"),
     "batch_size": (commands.positive_int, "images a step"),
@@ -107,8 +106,6 @@ def check(config: RunConfig) -> None:
         commands.choose("augmentation", config.augment, ("none", "shift", "crop-flip", "photo"))
     if config.size is not None and config.size < 32:
         raise BadInput(f"expected --size of at least 32 pixels. Received: {config.size}")
-    if config.start_size is not None and not 16 <= config.start_size <= (config.size or config.start_size):
-        raise BadInput(f"expected --start-size from 16 to --size. Received: {config.start_size}")
     for name, low, high in (
         ("dropout_rate", 0, 1),
         ("momentum", 0, 1),

@@ -1,6 +1,5 @@
 """What every builder shares: arguments, input, normalization, downsampling of small images, head, weights."""
 
-import itertools
 from collections.abc import Iterator
 
 import keras
@@ -10,7 +9,7 @@ from ghostnet_tf.layers.pointwise import Conv2D
 MEAN = (0.485, 0.456, 0.406)  # ImageNet, RGB, of values in [0, 1]
 STD = (0.229, 0.224, 0.225)
 MIN_SIZE = 32  # pixels a side
-SMALL_SIZE = 96  # below it, early downsampling is skipped
+SMALL_SIZE = 96  # pixels a side below which the resolution is halved less often
 
 
 def inputs(input_shape, input_tensor, include_top: bool, include_preprocessing: bool):
@@ -51,18 +50,14 @@ def check_input_shape(input_shape, include_top: bool) -> tuple:
 
 
 def downsampling_strides(shape) -> Iterator[int]:
-    """The stride of each place where the network halves the resolution, first to last.
+    """The stride of each of the five places where the network halves the resolution, the stem first.
 
-    All are 2 from 96 pixels a side on (or where the size is unknown): the published network, 1/32 at its end.
-    Smaller images skip the first halvings so that the last maps keep at least 3 pixels a side: one is skipped
-    from 48 to 95 pixels, two from 32 to 47.
+    From 96 pixels a side on, or where the size is unknown, all are 2: the published network, 1/32 at its end. Smaller
+    images would end on maps too small to see anything, so below 96 pixels the stem keeps the resolution, and below
+    48 pixels the last halving does as well: a 32-pixel image ends on maps of 4x4.
     """
-    return itertools.chain(itertools.repeat(1, _skipped_halvings(shape)), itertools.repeat(2))
-
-
-def _skipped_halvings(shape) -> int:
-    known = [side for side in shape[1:3] if side is not None]
-    return sum(min(known, default=SMALL_SIZE) < limit for limit in (SMALL_SIZE, SMALL_SIZE // 2))
+    side = min((side for side in shape[1:3] if side is not None), default=SMALL_SIZE)
+    return iter((1 if side < SMALL_SIZE else 2, 2, 2, 2, 1 if side < SMALL_SIZE // 2 else 2))
 
 
 def head(x, filters: int, classes: int, classifier_activation: str | None, dropout_rate: float):
@@ -123,7 +118,7 @@ def published(weights, family: str, width: float, shape: tuple, **changed: bool)
 
     changed["input channels"] = shape[-1] != 3
     # Below it a bottleneck loses its stride and with it a convolution, see `downsampling_strides`.
-    changed[f"input size (below {SMALL_SIZE // 2} pixels)"] = _skipped_halvings(shape) > 1
+    changed[f"input size (below {SMALL_SIZE // 2} pixels)"] = 1 in list(downsampling_strides(shape))[1:]
     others = ", ".join(name for name, differs in changed.items() if differs)
     if others:
         raise ValueError(f'Expected the published network with weights="imagenet". Received: other {others}')

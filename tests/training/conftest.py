@@ -1,0 +1,32 @@
+"""Small data for the training tests: photos drawn here, in colours that a model can learn."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+COLOURS = {"blue": (30, 30, 200), "green": (30, 200, 30), "red": (200, 30, 30)}
+
+
+def _draw_photos(folder: Path, per_class: int, size: tuple[int, int] = (60, 48), seed: int = 0) -> Path:
+    """Writes `folder/COLOUR/N.jpg`: noisy pictures of one colour."""
+    rng = np.random.default_rng(seed)
+    for name, colour in COLOURS.items():
+        (folder / name).mkdir(parents=True)
+        for number in range(per_class):
+            pixels = np.clip(rng.normal(colour, 25, (size[1], size[0], 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.jpg")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def draw_photos():
+    """`draw_photos(folder, per_class)` writes a folder of three classes and returns it."""
+    return _draw_photos
+
+
+@pytest.fixture
+def photos(tmp_path) -> Path:
+    """A folder of three classes with ten photos each."""
+    return _draw_photos(tmp_path / "photos", 10)

@@ -1,0 +1,39 @@
+import keras
+import numpy as np
+import pytest
+
+from ghostnet_tf.training.config import RunConfig
+from ghostnet_tf.training.schedule import optimizer
+
+
+def test_warm_up_is_linear_and_the_decay_a_cosine():
+    rate = optimizer(RunConfig(learning_rate=0.4, epochs=5, warmup_epochs=1.0), steps_per_epoch=10)._learning_rate
+    steps = np.arange(51)
+    expected = np.where(steps < 10, 0.4 * steps / 10, 0.2 * (1 + np.cos(np.pi * (steps - 10) / 40)))
+    np.testing.assert_allclose([float(rate(step)) for step in steps], expected, atol=1e-6)
+
+
+def test_without_warm_up_it_starts_at_the_peak():
+    rate = optimizer(RunConfig(learning_rate=0.4, epochs=2, warmup_epochs=0), steps_per_epoch=10)._learning_rate
+    assert float(rate(0)) == pytest.approx(0.4)
+    assert float(rate(20)) == pytest.approx(0.0)
+
+
+def test_weights_decay_as_an_l2_gradient_would_make_them():
+    """After many steps without any other gradient, kernels shrink as in PyTorch's SGD; the rest stays."""
+    config = RunConfig(learning_rate=0.1, epochs=1000, warmup_epochs=0, weight_decay=1e-2)
+    layer = keras.layers.Dense(1)
+    layer.build((None, 1))
+    layer.set_weights([np.ones((1, 1)), np.ones(1)])
+    sgd = optimizer(config, steps_per_epoch=1000)
+    sgd.build(layer.trainable_variables)
+    weight, velocity = 1.0, 0.0
+    for _ in range(200):
+        sgd.apply([np.zeros((1, 1)), np.zeros(1)])
+        gradient = config.weight_decay * weight  # torch.optim.SGD(momentum=0.9, nesterov=True, weight_decay=1e-2)
+        velocity = 0.9 * velocity + gradient
+        weight -= 0.1 * (gradient + 0.9 * velocity)
+    kernel, bias = (float(np.squeeze(value)) for value in layer.get_weights())
+    assert bias == 1.0
+    # The two differ in the first steps, while the momentum builds up: 10 steps of 200.
+    assert np.log(kernel) == pytest.approx(np.log(weight), rel=0.06)

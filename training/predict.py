@@ -1,0 +1,67 @@
+"""One way to ask any trained artefact for its answers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from ghostnet_tf.commands import BadInput, progress
+
+BATCH = 256  # images at once, which bounds memory
+
+
+@dataclass
+class Predictor:
+    """A loaded model.
+
+    Attributes:
+        model: Something with Keras's `predict`.
+        size: Pixels a side of the images it takes.
+        classes: Length of its answers.
+        scheme: `"keras"`, or the scheme in a `.tflite` file's name.
+    """
+
+    model: object
+    size: int
+    classes: int
+    scheme: str
+
+    def predict(self, images: np.ndarray) -> np.ndarray:
+        """Scores `(n, classes)`, float32, for uint8 RGB images `(n, size, size, 3)`."""
+        starts = progress(range(0, len(images), BATCH), "predicting")
+        return np.concatenate([self._scores(images[start : start + BATCH]) for start in starts])
+
+    def _scores(self, images: np.ndarray) -> np.ndarray:
+        if self.scheme == "keras":
+            return self.model.predict(images.astype("float32"), verbose=0)
+        return self.model.predict(images)
+
+
+def load_predictor(file: Path, num_threads: int = 1) -> Predictor:
+    """Loads a `.keras` or `.tflite` image classifier.
+
+    Raises:
+        BadInput: If the file cannot be read or is no classifier of square RGB images.
+    """
+    if file.suffix == ".keras":
+        import keras
+
+        from ghostnet_tf import layers  # noqa: F401  (registers them)
+
+        try:
+            model = keras.models.load_model(file)
+        except (ValueError, OSError, TypeError) as error:
+            raise BadInput(f"{file} cannot be loaded as a Keras model: {str(error)[:300]}") from error
+        inputs, outputs, scheme = model.input_shape, model.output_shape, "keras"
+    else:
+        from ghostnet_tf.runtime import TFLiteModel
+
+        try:
+            model = TFLiteModel(file, num_threads)
+        except (ValueError, RuntimeError) as error:
+            raise BadInput(f"{file} cannot be loaded as a .tflite model: {str(error)[:300]}") from error
+        inputs, outputs = tuple(model.input["shape"]), tuple(model.output["shape"])
+        scheme = file.stem.rpartition("_")[2]
+    if len(inputs) != 4 or inputs[1] != inputs[2] or inputs[3] != 3 or len(outputs) != 2:
+        raise BadInput(f"expected a classifier of square RGB images. Received: {file}, {inputs} -> {outputs}")
+    return Predictor(model, int(inputs[1]), int(outputs[1]), scheme)
