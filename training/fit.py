@@ -1,5 +1,6 @@
 """One training run, from settings to a run folder."""
 
+import dataclasses
 import json
 import platform
 import resource
@@ -46,11 +47,12 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> dict:
         )
     config = config.resolved(size=data.train.size, flip=data.flip, photos=data.train.encoded)
     keras.utils.set_random_seed(config.seed)
+    logits = build(config, len(data.labels), classifier_activation=None)
     if not resume:
         _begin(folder, config, data)
-    fitted = _fit(config, data, folder)
-    model = build(config, len(data.labels))
-    model.set_weights(fitted.get_weights())
+    _fit(logits, config, data, folder)
+    model = build(dataclasses.replace(config, weights=None), len(data.labels))
+    model.set_weights(logits.get_weights())
     with written_whole(folder / "model.keras") as temporary:
         model.save(temporary)
     result = metrics.accuracy(model.predict(evaluation_images(data), verbose=0), data.test.labels)
@@ -104,10 +106,9 @@ def environment() -> dict:
     }
 
 
-def _fit(config: RunConfig, data: Data, folder: Path) -> keras.Model:
-    """Fits the logits (more accurate than probabilities), from the newest checkpoint if there is one."""
+def _fit(model: keras.Model, config: RunConfig, data: Data, folder: Path) -> None:
+    """Fits a model of logits (more accurate than probabilities), from the newest checkpoint if there is one."""
     classes, steps = len(data.labels), len(data.train) // config.batch_size
-    model = build(config, classes, classifier_activation=None)
     model.compile(
         optimizer(config, steps),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=config.label_smoothing),
@@ -151,4 +152,3 @@ def _fit(config: RunConfig, data: Data, folder: Path) -> keras.Model:
         f"trained {config.epochs - done} epochs in {(time.monotonic() - started) / 60:.1f} minutes, "
         f"{(usage.ru_utime + usage.ru_stime) / 60:.1f} processor minutes"
     )
-    return model

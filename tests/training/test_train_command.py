@@ -88,7 +88,8 @@ def test_evaluation_of_a_tflite_file_agrees(photo_run, tmp_path, capsys):
     entries = {entry["model"]: entry for entry in json.loads((photo_run / "evaluation.json").read_text())}
     assert entries[file.name]["scheme"] == "fp32"
     assert entries[file.name]["top1"] == entries["model.keras"]["top1"]
-    assert json.loads((tmp_path / "result.json").read_text())["images"] == 6
+    (result,) = json.loads((tmp_path / "result.json").read_text())
+    assert (result["images"], result["scheme"]) == (6, "fp32")
 
 
 @pytest.mark.parametrize(

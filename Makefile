@@ -1,0 +1,34 @@
+# The two commands of a fresh machine: `make demo` and `make test`. PYTHON chooses the interpreter, 3.10 to 3.13.
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALLED := .venv/installed
+DEMO := runs/demo
+
+.PHONY: demo test lint
+.DELETE_ON_ERROR:
+
+$(INSTALLED): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	touch $@
+
+demo: $(INSTALLED)
+	$(BIN)/python training/train.py --config training/recipes/digits_demo.toml --output $(DEMO) --overwrite
+	$(BIN)/python tflite/convert.py --model $(DEMO) --fp32 --fp16 --dynamic --int8 --overwrite
+	$(BIN)/python training/evaluate.py --model $(DEMO) $(DEMO)/exports/*.tflite
+	$(BIN)/python tflite/benchmark.py $(DEMO)/exports/*_fp32.tflite $(DEMO)/exports/*_fp16.tflite \
+	  $(DEMO)/exports/*_dynamic.tflite $(DEMO)/exports/*_int8.tflite --json $(DEMO)/benchmark.json
+	$(BIN)/python tflite/report.py --run $(DEMO) --output $(DEMO)/report.html
+	@echo
+	@echo "Open $(DEMO)/report.html. Next:"
+	@echo "  $(BIN)/python training/train.py --data YOUR_PHOTOS/ --epochs 20 --output runs/photos"
+	@echo "  $(BIN)/python tflite/convert.py --model runs/photos --int8"
+	@echo "  $(BIN)/python tflite/convert.py --int8      # GhostNet 1.0 at 224 px"
+
+test: $(INSTALLED)
+	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
