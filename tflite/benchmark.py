@@ -1,8 +1,5 @@
 """Times `.tflite` files against each other on this machine."""
 
-import csv
-import io
-import shlex
 import sys
 from pathlib import Path
 
@@ -10,7 +7,7 @@ GHOSTNET_TF_COMMAND = True  # see ghostnet_tf/__init__.py: argument parsing does
 if not __package__:  # run as a script: import from the checkout, not from this folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from ghostnet_tf import commands  # noqa: E402
+from ghostnet_tf import commands, results  # noqa: E402
 
 EXAMPLES = """\
   python tflite/benchmark.py fp32.tflite int8.tflite
@@ -112,7 +109,7 @@ def benchmark(
         for path in commands.progress(files, "cold starts", len(files))
     ]
     times = timing.measure(models, num_runs=num_runs, warmup_runs=warmup_runs, read_clock=read_clock, seed=seed)
-    results = []
+    rows = []
     for path, model, start, runs in zip(files, models, starts, times, strict=True):
         content = path.read_bytes()
         measured = {
@@ -122,14 +119,14 @@ def benchmark(
             "partitions": timing.partitions(model),
         } | start
         measured |= summary.summarize(runs) | summary.ratio(runs, times[0], seed)
-        results.append({name: rounded(measured[name]) for name in COLUMNS if name in measured})
+        rows.append({name: rounded(measured[name]) for name in COLUMNS if name in measured})
     return {
         "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "clock": clock,
         "num_runs": num_runs,
         **asked,
         "machine": machine.machine(),
-        "results": results,
+        "results": rows,
     }
 
 
@@ -194,36 +191,14 @@ def timing_line(row: dict) -> str:
     )
 
 
-def check_results_file(path: Path) -> None:
-    """Raises `BadInput` if rows of ours do not belong into the file at `path`."""
-    if path.is_dir():
-        raise commands.BadInput(f"expected a file for --csv. Received: {path}, a folder")
-    if path.is_file() and path.stat().st_size:
-        with path.open(newline="", encoding="utf-8") as file:
-            found = next(csv.reader(file), [])
-        if found != list(COLUMNS):
-            raise commands.BadInput(
-                f"{path} has other columns than these results; give another --csv. Expected: {','.join(COLUMNS)}. "
-                f"Received: {','.join(found)}"
-            )
-
-
-def append_rows(path: Path, report: dict) -> None:
-    """Adds a row for each result to the file at `path`, which is made if need be; whole or not at all."""
+def result_rows(report: dict) -> list[dict]:
+    """The rows of --csv."""
     shared = report | {
         "cpu": report["machine"]["cpu"],
         "python": report["machine"]["python"],
         "ai_edge_litert": report["machine"]["versions"]["ai-edge-litert"],
     }
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, list(COLUMNS), extrasaction="ignore", lineterminator="\n")
-    if path.is_file() and path.stat().st_size:
-        before = path.read_text(encoding="utf-8")
-        text.write(before if before.endswith("\n") else before + "\n")
-    else:
-        writer.writeheader()
-    writer.writerows(shared | row for row in report["results"])
-    commands.write_text(path, text.getvalue())
+    return [shared | row for row in report["results"]]
 
 
 def command(argv: list[str] | None = None) -> int:
@@ -233,16 +208,16 @@ def command(argv: list[str] | None = None) -> int:
     if not files:
         arguments.error("no .tflite file given")
     if args.csv:
-        check_results_file(args.csv)
+        results.check_results_file(args.csv, COLUMNS)
     if args.json and args.json.is_dir():
         raise commands.BadInput(f"expected a file for --json. Received: {args.json}, a folder")
     asked = {name: getattr(args, name) for name in ("num_threads", "num_runs", "warmup_runs", "clock", "seed")}
     report = benchmark(files, **asked)
-    report["command"] = shlex.join(["python", "tflite/benchmark.py", *(sys.argv[1:] if argv is None else argv)])
+    report["command"] = results.command_line("tflite/benchmark.py", argv)
     if args.json:
         commands.write_json(args.json, report)
     if args.csv:
-        append_rows(args.csv, report)
+        results.append_rows(args.csv, COLUMNS, result_rows(report))
     print(f"{table(report)}\n\n{footer(report)}\n")
     for row in report["results"]:
         print(f"{row['file']}\n{timing_line(row)}")

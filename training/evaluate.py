@@ -8,10 +8,12 @@ if not __package__:  # run as a script: import from the checkout, not from this 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse  # noqa: E402
+import hashlib  # noqa: E402
+from datetime import datetime, timezone  # noqa: E402
 
-from ghostnet_tf import commands  # noqa: E402
+from ghostnet_tf import commands, results  # noqa: E402
 from ghostnet_tf.commands import BadInput, log  # noqa: E402
-from ghostnet_tf.training.config import load_run_data, run_folder  # noqa: E402
+from ghostnet_tf.training.config import load_run, load_run_data, run_folder  # noqa: E402
 
 EXAMPLES = """\
   python training/evaluate.py --model runs/digits_ghostnet_100
@@ -20,6 +22,10 @@ EXAMPLES = """\
 
 A run, and a file inside a run's folder, is measured on the run's own test images unless --data says otherwise; the
 result is kept in the run's evaluation.json."""
+
+
+# Of a row of --csv, in order.
+COLUMNS = ("date", "model", "scheme", "data", "images", "top1", "top5", "bytes", "sha256", "command")
 
 
 def parser() -> commands.ArgumentParser:
@@ -31,6 +37,7 @@ def parser() -> commands.ArgumentParser:
     arguments.add_argument("--num-threads", type=commands.positive_int, default=2, help="threads for a .tflite file")
     arguments.add_argument("--confusion", type=Path, metavar="DIR", help="folder of the confusion matrices")
     arguments.add_argument("--json", type=Path, help="write the results as JSON too")
+    arguments.add_argument("--csv", type=Path, help="append a row for each model to a table of results")
     return arguments
 
 
@@ -41,9 +48,15 @@ def command(argv: list[str] | None = None) -> int:
     for file in files:
         if arguments.data is None and run_folder(file) is None:
             raise BadInput(f"{file} lies in no run folder: say with --data what to measure it on")
-    results = [_evaluate(file, arguments) for file in files]
+    if arguments.csv:
+        results.check_results_file(arguments.csv, COLUMNS)
+    rows = [_evaluate(file, arguments) for file in files]
     if arguments.json:
-        commands.write_json(arguments.json, results)
+        commands.write_json(arguments.json, rows)
+    if arguments.csv:
+        shared = {"date": datetime.now(timezone.utc).isoformat(timespec="seconds")}
+        shared["command"] = results.command_line("training/evaluate.py", argv)
+        results.append_rows(arguments.csv, COLUMNS, [row | shared for row in rows])
     return commands.OK
 
 
@@ -87,7 +100,15 @@ def _evaluate(file: Path, arguments: argparse.Namespace) -> dict:
     print(f"confusion matrix: {picture}\n", flush=True)
     if run is not None and arguments.data is None:
         metrics.record(run, file.name, predictor.scheme, result)
-    return {"model": str(file), "scheme": predictor.scheme, **result}
+    content = file.read_bytes()
+    return {
+        "model": file.name if run is None else f"{run.name}/{file.name}",
+        "scheme": predictor.scheme,
+        "data": arguments.data or load_run(run).data,
+        **{key: value if key == "images" else round(value, 5) for key, value in result.items()},
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -14,12 +14,13 @@ from pathlib import Path
 import keras
 
 import ghostnet_tf
-from ghostnet_tf.commands import BadInput, log, write_json, write_text, written_whole
+from ghostnet_tf.commands import BadInput, MissingResource, log, write_json, write_text, written_whole
 from ghostnet_tf.training import callbacks, metrics
 from ghostnet_tf.training.config import MODELS, RunConfig
 from ghostnet_tf.training.data import Data, load_data, split_of
 from ghostnet_tf.training.pipeline import evaluation_batches, training_batches
 from ghostnet_tf.training.schedule import optimizer
+from ghostnet_tf.weights import WeightsUnavailable
 
 
 def train(config: RunConfig, folder: Path, resume: bool = False) -> dict:
@@ -81,6 +82,8 @@ def build(config: RunConfig, classes: int, classifier_activation: str | None = "
         )
     except ValueError as error:
         raise BadInput(str(error)) from error
+    except WeightsUnavailable as error:
+        raise MissingResource(str(error)) from error
 
 
 def _begin(folder: Path, config: RunConfig, data: Data) -> None:
