@@ -31,13 +31,42 @@ class Row(NamedTuple):
     input_shape: tuple[int, int, int] = IMAGENET
 
 
-_GHOSTNET = "GhostNet (CVPR 2020) table 7"
+_GHOSTNET = "GhostNet (CVPR 2020) table {}"
+_G_GHOST = "official g_ghost_pytorch readme"
 _KERAS = "keras.applications"
 
 ROWS = (
-    Row("GhostNet 0.5", "GhostNet", {"width": 0.5}, "2.6", "42", "66.2", _GHOSTNET),
-    Row("GhostNet 1.0", "GhostNet", {"width": 1.0}, "5.2", "141", "73.9", _GHOSTNET),
-    Row("GhostNet 1.3", "GhostNet", {"width": 1.3}, "7.3", "226", "75.7", _GHOSTNET),
+    Row("GhostNet 0.5", "GhostNet", {"width": 0.5}, "2.6", "42", "66.2", _GHOSTNET.format(7)),
+    Row("GhostNet 1.0", "GhostNet", {"width": 1.0}, "5.2", "141", "73.9", _GHOSTNET.format(7)),
+    Row("GhostNet 1.3", "GhostNet", {"width": 1.3}, "7.3", "226", "75.7", _GHOSTNET.format(7)),
+    # The paper leaves the dense layers' 0.27 M multiply-adds of VGG-16 out.
+    *(
+        Row(name, "GhostVGG16", {"ratio": s, "dw_size": d}, params, macs, top1, _GHOSTNET.format(table), CIFAR)
+        for name, s, d, params, macs, top1, table in (
+            ("VGG-16", 1, 3, "15.0", "313", "93.6", 5),
+            ("Ghost-VGG-16 s=2 d=1", 2, 1, "7.6", "157", "93.5", 3),
+            ("Ghost-VGG-16 s=2 d=3", 2, 3, "7.7", "158", "93.7", 3),
+            ("Ghost-VGG-16 s=2 d=5", 2, 5, "7.7", "160", "93.4", 3),
+            ("Ghost-VGG-16 s=2 d=7", 2, 7, "7.7", "163", "93.1", 3),
+            ("Ghost-VGG-16 s=3 d=3", 3, 3, "5.2", "107", "93.4", 4),
+            ("Ghost-VGG-16 s=4 d=3", 4, 3, "4.0", "80", "93.0", 4),
+            ("Ghost-VGG-16 s=5 d=3", 5, 3, "3.3", "65", "92.9", 4),
+        )
+    ),
+    # The paper does not say d of its Ghost-ResNet-56: d=1 has its numbers.
+    Row("ResNet-56", "GhostResNet56", {"ratio": 1}, "0.85", "125", "93.0", _GHOSTNET.format(5), CIFAR),
+    Row("Ghost-ResNet-56 s=2 d=1", "GhostResNet56", {"dw_size": 1}, "0.43", "63", "92.7", _GHOSTNET.format(5), CIFAR),
+    Row("Ghost-ResNet-56 s=2 d=3", "GhostResNet56", {"dw_size": 3}, "0.43", "63", "92.7", _GHOSTNET.format(5), CIFAR),
+    # No definition tried gives the parameters of the ghost rows.
+    Row("ResNet-50", "GhostResNet50", {"ratio": 1}, "25.6", "4100", "75.3", _GHOSTNET.format(6)),
+    Row("Ghost-ResNet-50 s=2", "GhostResNet50", {"ratio": 2}, "13.0", "2200", "75.0", _GHOSTNET.format(6)),
+    Row("Ghost-ResNet-50 s=4", "GhostResNet50", {"ratio": 4}, "6.5", "1200", "74.1", _GHOSTNET.format(6)),
+    Row("RegNetX-032", "RegNetX", {"variant": "032"}, "", "", "", ""),
+    Row("G-Ghost-RegNetX-032", "GGhostRegNetX", {"variant": "032"}, "10.5", "1800", "77.8", _G_GHOST),
+    Row("G-Ghost-RegNetX-040", "GGhostRegNetX", {"variant": "040"}, "15.7", "2200", "78.6", _G_GHOST),
+    Row("G-Ghost-RegNetX-080", "GGhostRegNetX", {"variant": "080"}, "24.6", "4200", "79.0", _G_GHOST),
+    Row("G-Ghost-RegNetX-160", "GGhostRegNetX", {"variant": "160"}, "32.4", "9000", "79.9", _G_GHOST),
+    Row("G-GhostNet 1.0 (our table)", "GGhostNet", {"width": 1.0}, "", "", "", ""),
     Row("MobileNetV2 1.0", "MobileNetV2", {}, "3.47", "300", "71.8", _KERAS),
     Row("MobileNetV3 Large 1.0", "MobileNetV3Large", {}, "5.4", "217", "75.6", _KERAS),
     Row("MobileNetV3 Small 1.0", "MobileNetV3Small", {}, "2.9", "66", "68.1", _KERAS),

@@ -1,0 +1,94 @@
+"""What every network keeps: saving, configuration, mixed precision, open sizes, gradients, flattening."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+import ghostnet_tf
+
+SIZES = {"GhostVGG16": 32, "GhostResNet56": 32}
+FAMILIES = {
+    "GhostNet": ("GhostNet", {"width": 0.25}),
+    "GhostNet, deeper, of other modules": ("GhostNet", {"width": 0.1, "depth": 1.2, "dw_size": (3, 5)}),
+    "Ghost-VGG-16": ("GhostVGG16", {}),
+    "Ghost-ResNet-56": ("GhostResNet56", {}),
+    "Ghost-ResNet-50": ("GhostResNet50", {"ratio": 4}),
+    "RegNetX": ("RegNetX", {"variant": "002"}),
+    "G-Ghost-RegNetX": ("GGhostRegNetX", {"variant": "002"}),
+    "G-GhostNet": ("GGhostNet", {"width": 0.25}),
+}
+each_family = pytest.mark.parametrize(("builder", "options"), FAMILIES.values(), ids=list(FAMILIES))
+
+
+def build(builder, options, **more):
+    size = SIZES.get(builder, 64)
+    return getattr(ghostnet_tf, builder)(**{"input_shape": (size, size, 3), **options, **more})
+
+
+@pytest.fixture
+def no_values():
+    with keras.StatelessScope(initialize_variables=False):
+        yield
+    keras.utils.clear_session()
+
+
+@pytest.fixture
+def mixed_precision():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_float16")
+    yield
+    keras.config.set_dtype_policy(before)
+
+
+@each_family
+def test_trains_saves_and_flattens(builder, options, tmp_path):
+    keras.utils.set_random_seed(0)
+    model = build(builder, options, classes=4)
+    images = np.random.default_rng(0).uniform(0, 255, (2, *model.input_shape[1:])).astype("float32")
+    with tf.GradientTape() as tape:
+        probabilities = model(images, training=True)
+        loss = keras.losses.SparseCategoricalCrossentropy()(np.array([0, 3]), probabilities)
+    gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+    for weight, gradient in zip(model.trainable_weights, gradients, strict=True):
+        assert gradient is not None and np.all(np.isfinite(gradient)), weight.path
+
+    model.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    expected = np.asarray(model(images, training=False))
+    np.testing.assert_allclose(expected.sum(axis=-1), 1, rtol=1e-5)
+    np.testing.assert_array_equal(loaded(images, training=False), expected)
+
+    flat = ghostnet_tf.flatten(model)
+    assert not any(isinstance(layer, ghostnet_tf.layers.Composite) for layer in flat.layers)
+    # The same layers in the same order; only how TensorFlow fuses them may differ.
+    np.testing.assert_allclose(flat(images, training=False), expected, rtol=1e-4, atol=1e-6)
+
+
+@each_family
+def test_rebuilds_from_its_configuration(builder, options, no_values):
+    model = build(builder, options, classes=4)
+    again = type(model).from_config(model.get_config())
+    assert again.get_config() == model.get_config()
+    assert [(w.path, w.shape) for w in again.weights] == [(w.path, w.shape) for w in model.weights]
+    names = ["/".join(weight.path.split("/")[-2:]) for weight in model.weights]
+    assert len(set(names)) == len(names)  # what weight files go by
+
+
+@each_family
+def test_mixed_precision_keeps_weights_and_probabilities_in_float32(builder, options, no_values, mixed_precision):
+    model = build(builder, options)
+    assert model.output.dtype == "float32"
+    assert model.get_layer("classifier").compute_dtype == "float16"
+    assert {weight.dtype for weight in model.weights} == {"float32"}
+    flat = ghostnet_tf.flatten(model)
+    convolutions = [layer for layer in flat.layers if "Conv2D" in type(layer).__name__]
+    assert {layer.compute_dtype for layer in convolutions} == {"float16"}
+
+
+@each_family
+def test_open_sizes_and_other_inputs_without_top(builder, options, no_values):
+    model = build(builder, options, include_top=False, input_shape=(None, None, 3))
+    assert model.output_shape[:3] == (None, None, None)
+    pooled = build(builder, options, include_top=False, input_shape=(None, None, 1), pooling="avg")
+    assert pooled.output_shape == (None, model.output_shape[-1])
