@@ -81,7 +81,9 @@ def settle(model: "keras.Model", images: np.ndarray) -> None:
     """
     import keras
 
-    layers = [layer for layer in model._flatten_layers() if isinstance(layer, keras.layers.BatchNormalization)]
+    from ghostnet_tf import flatten
+
+    layers = [layer for layer in flatten(model).layers if isinstance(layer, keras.layers.BatchNormalization)]
     momenta = [layer.momentum for layer in layers]
     for layer in layers:
         layer.momentum = 0.0

@@ -58,6 +58,8 @@ def with_ranges(content: bytes, images: Iterable[np.ndarray]) -> bytes:
         if not np.isfinite([low, highs[index]]).all():
             name = tensor.name.decode()
             raise ValueError(f"Expected finite activations. Received: {low} to {highs[index]} in {name}")
+        if low == highs[index] == 0:
+            highs[index] = np.float32(1)  # never active: any scale serves, but none (0) is refused by XNNPACK
         tensor.quantization = schema.QuantizationParametersT()
         tensor.quantization.min = np.array([low], np.float32)
         tensor.quantization.max = np.array([highs[index]], np.float32)
