@@ -95,8 +95,12 @@ def _judge(agrees: Agreement, scheme: str, least: float | None) -> None:
     found = f"{agrees.measure} of {scheme} with the Keras model is {agrees.value:.4f}"
     if least is not None and agrees.value < least:
         raise commands.CommandError(f"{found}, below --min-agreement {least:g}: nothing was saved for {scheme}")
-    if agrees.value < agrees.expected:
-        commands.log(f"WARNING: {found}, below the {agrees.expected:g} that {scheme} promises: check it before use")
+    if not agrees.kept:
+        row = SCHEMES[scheme]
+        commands.log(
+            f"WARNING: {found}, cosine of logits {agrees.cosine:.4f}; {scheme} promises {row.top1:g} and "
+            f"{row.cosine:g}: check it before use"
+        )
 
 
 def _save(path: Path, content: bytes, record: dict, overwrite: bool) -> None:

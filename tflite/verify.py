@@ -46,6 +46,7 @@ class Agreement:
         snr_db: Of the logits: energy of the model's over energy of the difference, in decibels; infinite if equal.
         top1: Share of images with the same top class in the outputs; `None` where classes mean nothing.
         expected: Least `value` that the scheme promises.
+        expected_cosine: Least `cosine` that it promises.
     """
 
     images: int
@@ -55,6 +56,12 @@ class Agreement:
     snr_db: float
     top1: float | None
     expected: float
+    expected_cosine: float
+
+    @property
+    def kept(self) -> bool:
+        """Whether the scheme's promise holds, in the logits too: the same top class of collapsed outputs is nothing."""
+        return self.value >= self.expected and self.cosine >= self.expected_cosine
 
     @property
     def measure(self) -> str:
@@ -143,6 +150,7 @@ def agreement(content: bytes, reference: Reference, scheme: str) -> Agreement:
         snr_db=float(10 * np.log10(np.sum(expected**2) / error)) if error else np.inf,
         top1=top1,
         expected=row.cosine if top1 is None else row.top1,
+        expected_cosine=row.cosine,
     )
 
 

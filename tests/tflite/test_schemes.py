@@ -40,9 +40,9 @@ def test_fp32_is_the_keras_model(small_model, small_files, small_images):
     np.testing.assert_allclose(TFLiteModel(small_files["fp32"]).predict(images), expected, atol=1e-5)
 
 
-# Rounding to 11 bits (fp16) and 8 bits (the others) gives about 60 and 35 dB for one layer; a network of 16 blocks
-# with random weights adds up and amplifies these errors. Each limit lies 5 dB below what was measured.
-@pytest.mark.parametrize(("scheme", "least"), [("fp32", 90), ("fp16", 40), ("dynamic", 20), ("int8", 10)])
+# Measured: 118, 56, 37 and 20 dB. Rounding weights to 11 (fp16) or 8 bits (dynamic) and activations to 8 bits (int8),
+# added up over 16 blocks with random weights, which amplify errors. Each limit lies 5 dB lower; fp32 differs by CPU.
+@pytest.mark.parametrize(("scheme", "least"), [("fp32", 100), ("fp16", 51), ("dynamic", 32), ("int8", 15)])
 def test_logits_keep_their_signal(small_model, small_files, small_images, scheme, least):
     result = agreement(small_files[scheme], reference(small_model, small_images.held_out, False), scheme)
     assert result.snr_db > least

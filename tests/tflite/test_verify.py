@@ -1,5 +1,6 @@
 """Agreement between a file and its Keras model: the numbers, and what they are of."""
 
+import dataclasses
 import json
 
 import keras
@@ -59,6 +60,7 @@ def test_numbers_are_those_of_the_differences(images):
     cosines = [np.dot(a, b) / np.linalg.norm(a) / np.linalg.norm(b) for a, b in zip(outputs, shifted, strict=True)]
     assert found.cosine == pytest.approx(np.mean(cosines))
     assert found.snr_db == pytest.approx(10 * np.log10(np.sum(shifted**2) / np.sum(difference**2)), rel=1e-4)
+    assert not found.kept
     assert (found.measure, found.value, found.expected) == ("top-1 agreement", 0.75, SCHEMES["fp32"].top1)
 
 
@@ -86,6 +88,9 @@ def test_classes_mean_something_after_training_only(small_model, small_files, sm
     trained = agreement(small_files["fp32"], reference(small_model, small_images.held_out, True), "fp32")
     assert trained.top1 == 1.0
     assert trained.expected == SCHEMES["fp32"].top1
+    assert trained.kept
+    collapsed = dataclasses.replace(trained, cosine=0.0)
+    assert (collapsed.value, collapsed.kept) == (1.0, False)
     maps = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
     assert not reference(maps, np.zeros((1, 8, 8, 3), np.uint8), classified=True).classified
 
