@@ -72,8 +72,8 @@ def command(argv: list[str] | None = None) -> int:
         raise commands.BadInput(f"expected at least one of {', '.join(f'--{name}' for name in SCHEMES)}")
     if "int8" not in schemes and (args.input_type or args.output_type):
         raise commands.BadInput(f"--input-type and --output-type belong to --int8. Received: {', '.join(schemes)}")
+    from ghostnet_tf.quiet import quiet
     from ghostnet_tf.tflite import artefacts, sources
-    from ghostnet_tf.tflite.quiet import quiet
 
     source = sources.find(args)
     print(source.headline, flush=True)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import TYPE_NAMES, op_name, unpack
-from ghostnet_tf.tflite.quiet import quiet
 
 FLOAT = ("float16", "float32", "float64", "bfloat16")
 

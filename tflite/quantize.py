@@ -6,9 +6,9 @@ from collections.abc import Iterable
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import pack, unpack, with_outputs
-from ghostnet_tf.tflite.quiet import quiet
 
 
 def with_ranges(content: bytes, images: Iterable[np.ndarray]) -> bytes:

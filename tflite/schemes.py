@@ -131,7 +131,7 @@ def _converted(model, row: Scheme) -> bytes:
     import tensorflow as tf
     from tensorflow.lite.python.convert_phase import ConverterError
 
-    from ghostnet_tf.tflite.quiet import quiet
+    from ghostnet_tf.quiet import quiet
 
     with quiet() as written, _frozen(model) as folder:
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)

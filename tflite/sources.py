@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ghostnet_tf.commands import BadInput, MissingResource
+from ghostnet_tf.quiet import quiet
 from ghostnet_tf.tflite import calibrate
-from ghostnet_tf.tflite.quiet import quiet
 
 if TYPE_CHECKING:
     import keras

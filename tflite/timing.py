@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from ghostnet_tf import commands
+from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
-from ghostnet_tf.tflite.quiet import quiet
 
 CLOCKS = ("wall", "cpu")
 

@@ -7,10 +7,10 @@ import keras
 import numpy as np
 
 from ghostnet_tf.commands import progress
+from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import with_logits
 from ghostnet_tf.tflite.graph import Graph
-from ghostnet_tf.tflite.quiet import quiet
 from ghostnet_tf.tflite.schemes import SCHEMES, ConversionError
 
 BATCH = 32

@@ -1,6 +1,7 @@
 """Data sets: scikit-learn's digits, any TensorFlow Datasets name, or a folder of photos by class."""
 
 import concurrent.futures
+import difflib
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ghostnet_tf.commands import BadInput, MissingResource, choose, log, progress
+from ghostnet_tf.commands import BadInput, MissingResource, log, progress
 from ghostnet_tf.training.images import (
     CROP_FRACTION,
     SMALL_SIZE,
@@ -111,8 +112,8 @@ def load_data(
         return _digits(size or 32, seed)
     if Path(name).is_dir():
         return _folder(Path(name), size or 224, seed, split)
-    if os.sep in name or Path(name).exists():
-        raise BadInput(f"expected a data set name or a folder with one subfolder a class. Received: {name!r}")
+    if Path(name).exists():
+        raise BadInput(f"expected a data set name or a folder with one subfolder a class. Received: {name!r}, a file")
     return _tfds(name, data_dir, size, seed)
 
 
@@ -161,9 +162,13 @@ def _tfds(name: str, data_dir: str | Path | None, size: int | None, seed: int) -
 
     try:
         builder = tfds.builder(name, data_dir=data_dir, try_gcs=False)
-    except tfds.core.registered.DatasetNotFoundError:
-        choose("data set", name, ["digits", *tfds.list_builders()])
-        raise
+    except (tfds.core.registered.DatasetNotFoundError, ValueError) as error:
+        near = difflib.get_close_matches(name, ["digits", *tfds.list_builders()], n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise BadInput(
+            "expected `digits`, a TensorFlow Datasets name, or a folder with one subfolder of photos a class. "
+            f"Received: {name!r}.{hint}"
+        ) from error
     features = builder.info.features
     if not {"image", "label"} <= set(features) or not isinstance(features["image"], tfds.features.Image):
         raise BadInput(f"expected a data set with `image` and `label`. Received: {name}, {list(features)}")

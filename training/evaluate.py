@@ -13,6 +13,7 @@ from datetime import datetime, timezone  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 from ghostnet_tf.commands import BadInput, log  # noqa: E402
+from ghostnet_tf.quiet import start_tensorflow  # noqa: E402
 from ghostnet_tf.training.config import load_run, load_run_data, run_folder  # noqa: E402
 
 EXAMPLES = """\
@@ -50,6 +51,7 @@ def command(argv: list[str] | None = None) -> int:
             raise BadInput(f"{file} lies in no run folder: say with --data what to measure it on")
     if arguments.csv:
         results.check_results_file(arguments.csv, COLUMNS)
+    start_tensorflow()
     rows = [_evaluate(file, arguments) for file in files]
     if arguments.json:
         commands.write_json(arguments.json, rows)

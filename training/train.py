@@ -12,6 +12,7 @@ import shutil  # noqa: E402
 
 from ghostnet_tf import commands  # noqa: E402
 from ghostnet_tf.commands import BadInput, log  # noqa: E402
+from ghostnet_tf.quiet import start_tensorflow  # noqa: E402
 from ghostnet_tf.training.config import MODELS, RunConfig, load_run, read_config  # noqa: E402
 
 EXAMPLES = """\
@@ -74,6 +75,7 @@ def command(argv: list[str] | None = None) -> int:
             raise BadInput(f"{folder} exists; --resume {folder} continues it, --overwrite replaces it")
     check(config)
 
+    start_tensorflow()
     from ghostnet_tf.training.fit import train
 
     if not arguments.resume and folder.exists():

@@ -109,7 +109,7 @@ def test_evaluation_refuses_what_is_no_model(arguments, message, monkeypatch, ca
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--data", "no/folder"], "expected a data set name or a folder"),
+        (["--data", "no/folder"], "expected `digits`, a TensorFlow Datasets name, or a folder"),
         (["--model", "ghostnte"], "Did you mean 'ghostnet'"),
         (["--size", "16"], "--size of at least 32"),
         (["--dropout-rate", "1"], "--dropout-rate from 0 to below 1"),

@@ -29,3 +29,11 @@ def quiet() -> Iterator[Callable[[], str]]:
             sys.stderr.flush()
             os.dup2(terminal, 2)
             os.close(terminal)
+
+
+def start_tensorflow() -> None:
+    """Imports TensorFlow and Keras and uses them once, without the dozen lines that this writes to the terminal."""
+    with quiet():
+        import keras
+
+        keras.ops.zeros(())
