@@ -28,7 +28,7 @@ def flatten(
     if input_shape is not None and len(model.inputs) != 1:
         raise ValueError(f"Expected `input_shape` for a model of one input. Received: {len(model.inputs)} inputs")
     if isinstance(model, keras.Sequential):  # `clone_model` takes no `call_function` for it
-        model = keras.Model(model.inputs, model.outputs, name=model.name)
+        model = keras.Model(model.inputs[0], model.outputs[0], name=model.name)
     tensors = keras.tree.map_structure(
         lambda x: keras.Input(batch_shape=(batch_size, *(input_shape or x.shape[1:])), dtype=x.dtype, name=x.name),
         model.input,

@@ -59,6 +59,15 @@ def test_nested_and_shared_layers_count_each_call_and_each_weight_once():
     assert counted.table().splitlines()[-1].split() == ["total", "294", "26,496", "2,304"]
 
 
+def test_a_flattened_sequential_model_computes_the_same():
+    inner = keras.Sequential([keras.Input((8, 8, 12)), ghostnet_tf.GhostModule(12), keras.layers.ReLU()])
+    outer = keras.Sequential([keras.Input((8, 8, 12)), inner, keras.layers.Dense(3)])
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 12)).astype("float32")
+    flat = ghostnet_tf.flatten(outer)
+    assert not any(isinstance(layer, (keras.Model, ghostnet_tf.GhostModule)) for layer in flat.layers)
+    np.testing.assert_allclose(flat(images), outer(images), rtol=1e-5, atol=1e-6)
+
+
 def test_frozen_weights_are_not_trainable_parameters():
     counted = count(keras.layers.Conv2D(4, 1, trainable=False))
     assert (counted.params, counted.total_params) == (0, 12 * 4 + 4)
