@@ -21,6 +21,8 @@ _PUBLIC = {
     "GhostBottleneck": "layers",
     "GhostModule": "layers",
     "GhostNet": "models",
+    "GhostNetV2": "models",
+    "GhostNetV3": "models",
     "GhostResNet50": "models",
     "GhostResNet56": "models",
     "GhostVGG16": "models",
@@ -28,11 +30,11 @@ _PUBLIC = {
     "SqueezeExcite": "layers",
     "compound_scale": "models",
     "decode_predictions": "models",
-    "feature_extractor": "models",
     "flatten": "flatten",
     "list_models": "models",
     "list_weights": "weights",
     "preprocess_input": "models",
+    "reparameterize": "models",
 }
 __all__ = ["__version__", *_PUBLIC]
 

@@ -43,3 +43,8 @@ def strided_shape(input_shape, strides: int, filters: int) -> tuple:
     """Output shape of a padded convolution: `(batch, ceil(height / strides), ceil(width / strides), filters)`."""
     batch, *size, _ = input_shape
     return (batch, *(side if side is None else -(-side // strides) for side in size), filters)
+
+
+def variable_key(variable) -> str:
+    """ "layer/variable", e.g. `blocks_3_se_reduce/bias`: unique in a model, and the same in its flattened form."""
+    return "/".join(variable.path.split("/")[-2:])

@@ -27,6 +27,7 @@ class ConvBN(Composite):
         activation: A Keras activation name, or `None` for linear.
         use_bias: Whether the convolution has a bias of its own before the normalization.
         depth_multiplier: Outputs a channel of a depthwise convolution.
+        normalized: Whether the convolution is followed by batch normalization.
         groups: Splits the channels of a convolution that is not depthwise into this many that see only each other.
 
     Input `(batch, height, width, channels)`; output `(batch, ceil(height / strides), ceil(width / strides), filters)`.
@@ -41,6 +42,7 @@ class ConvBN(Composite):
         use_bias=False,
         depth_multiplier=1,
         groups=1,
+        normalized=True,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -51,6 +53,7 @@ class ConvBN(Composite):
         self.use_bias = use_bias
         self.depth_multiplier = depth_multiplier
         self.groups = groups
+        self.normalized = normalized
         if any(k < 1 or k % 2 == 0 for k in self.kernel_size):
             raise ValueError(f"Expected `kernel_size` to be odd and positive. Received: kernel_size={kernel_size}")
 
@@ -69,18 +72,23 @@ class ConvBN(Composite):
             )
         else:
             self.conv = Conv2D(filters, self.kernel_size, groups=groups, kernel_initializer="he_normal", **options)
-        self.bn = BatchNormalization(name=self.sublayer_name("bn"), dtype=self.dtype_policy, **BATCH_NORM)
+        self.bn = None
+        if normalized:
+            self.bn = BatchNormalization(name=self.sublayer_name("bn"), dtype=self.dtype_policy, **BATCH_NORM)
         self.act = None
         if activation is not None:
             self.act = activation_layer(activation, name=self.sublayer_name("act"), dtype=self.dtype_policy)
 
     def build(self, input_shape):
         self.conv.build((None, None, None, input_shape[-1]))
-        self.bn.build(self.compute_output_shape(input_shape))
+        if self.bn is not None:
+            self.bn.build(self.compute_output_shape(input_shape))
 
     def call(self, inputs, training=None):
         x = inputs if self.pad is None else self.pad(inputs)
-        x = self.bn(self.conv(x), training=training)
+        x = self.conv(x)
+        if self.bn is not None:
+            x = self.bn(x, training=training)
         return x if self.act is None else self.act(x)
 
     def compute_output_shape(self, input_shape):
@@ -96,6 +104,7 @@ class ConvBN(Composite):
             "use_bias": self.use_bias,
             "depth_multiplier": self.depth_multiplier,
             "groups": self.groups,
+            "normalized": self.normalized,
         }
 
 

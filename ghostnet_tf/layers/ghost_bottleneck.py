@@ -2,6 +2,7 @@
 
 import keras
 
+from ghostnet_tf.layers.branched_convolution import BranchedConvBN
 from ghostnet_tf.layers.composite import Composite, strided_shape
 from ghostnet_tf.layers.convolution import ConvBN
 from ghostnet_tf.layers.ghost_module import GhostModule
@@ -25,6 +26,8 @@ class GhostBottleneck(Composite):
         strides: 1 or 2.
         se_ratio: Squeeze-and-excitation ratio after the (strided) expansion, 0 for none.
         ratio, dw_size, cheap_operation: Of both modules, see `GhostModule`.
+        attention: Whether the first module has attention, see `GhostModule`.
+        branches: Of both modules and the strided depthwise convolution, see `GhostModule`.
 
     Input `(batch, height, width, channels)`; output `(batch, ceil(height / strides), ceil(width / strides), filters)`.
     """
@@ -39,6 +42,8 @@ class GhostBottleneck(Composite):
         ratio=2,
         dw_size=3,
         cheap_operation="depthwise",
+        attention=False,
+        branches=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -50,15 +55,22 @@ class GhostBottleneck(Composite):
         self.ratio = ratio
         self.dw_size = dw_size if isinstance(dw_size, int) else tuple(dw_size)
         self.cheap_operation = cheap_operation
+        self.attention = attention
+        self.branches = branches
 
     def build(self, input_shape):
         def options(role):
             return {"name": self.sublayer_name(role), "dtype": self.dtype_policy}
 
         ghost = {"ratio": self.ratio, "dw_size": self.dw_size, "cheap_operation": self.cheap_operation}
+        ghost["branches"] = self.branches
         depthwise = {"kernel_size": self.kernel_size, "strides": self.strides, "activation": None}
-        self.ghost1 = GhostModule(self.expansion, **ghost, **options("ghost1"))
-        self.dw = ConvBN(None, **depthwise, **options("dw")) if self.strides > 1 else None
+        self.ghost1 = GhostModule(self.expansion, attention=self.attention, **ghost, **options("ghost1"))
+        self.dw = None
+        if self.strides > 1 and self.branches is None:
+            self.dw = ConvBN(None, **depthwise, **options("dw"))
+        elif self.strides > 1:
+            self.dw = BranchedConvBN(None, **depthwise, branches=self.branches, **options("dw"))
         self.se = SqueezeExcite(self.se_ratio, **options("se")) if self.se_ratio else None
         self.ghost2 = GhostModule(self.filters, activation=None, **ghost, **options("ghost2"))
         self.shortcut_dw = self.shortcut_pw = None
@@ -93,4 +105,6 @@ class GhostBottleneck(Composite):
             "ratio": self.ratio,
             "dw_size": self.dw_size,
             "cheap_operation": self.cheap_operation,
+            "attention": self.attention,
+            "branches": self.branches,
         }

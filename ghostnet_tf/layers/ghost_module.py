@@ -4,9 +4,11 @@ import math
 
 import keras
 
+from ghostnet_tf.layers.branched_convolution import BranchedConvBN
 from ghostnet_tf.layers.cheap_operation import cheap_operation as make_cheap_operation
 from ghostnet_tf.layers.composite import Composite, strided_shape
 from ghostnet_tf.layers.convolution import ConvBN
+from ghostnet_tf.layers.dfc_attention import DFCAttention
 
 
 @keras.saving.register_keras_serializable(package="ghostnet_tf")
@@ -28,11 +30,14 @@ class GhostModule(Composite):
         activation: A Keras activation name applied to intrinsic maps and ghosts, or `None` for linear.
         cheap_operation: `"depthwise"`, or instead of the depthwise convolution `"affine"` (a learned scale and shift
             a ghost, without normalization) or `"haar"` (the fixed 2-D Haar wavelet kernels).
+        attention: Whether the outputs are multiplied by a `DFCAttention` of the inputs (GhostNetV2).
+        branches: Makes both convolutions a `BranchedConvBN` of so many branches (GhostNetV3), 0 in its folded form.
 
     Input `(batch, height, width, channels)`; output `(batch, ceil(height / strides), ceil(width / strides), filters)`.
 
     Raises:
-        ValueError: If `filters` or `ratio` is below 1, a window is even, or there is no such cheap operation.
+        ValueError: If `filters` or `ratio` is below 1, a window is even, there is no such cheap operation, or the
+            arguments do not go together.
     """
 
     def __init__(
@@ -45,6 +50,8 @@ class GhostModule(Composite):
         use_bias=False,
         activation="relu",
         cheap_operation="depthwise",
+        attention=False,
+        branches=None,
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -60,29 +67,53 @@ class GhostModule(Composite):
         self.use_bias = use_bias
         self.activation = activation
         self.cheap_operation = cheap_operation
+        self.attention = attention
+        self.branches = branches
+        if attention and strides != 1:
+            raise ValueError(f"Expected `strides` of 1 with attention. Received: strides={strides}")
+        if branches is not None and (use_bias or cheap_operation != "depthwise" or not isinstance(dw_size, int)):
+            raise ValueError(
+                "Expected branches without biases, with one depthwise window. Received: "
+                f"use_bias={use_bias}, cheap_operation={cheap_operation!r}, dw_size={dw_size}"
+            )
 
-        shared = {"activation": activation, "use_bias": use_bias, "dtype": self.dtype_policy}
+        def options(role):
+            return {"name": self.sublayer_name(role), "dtype": self.dtype_policy}
+
         intrinsic = math.ceil(filters / ratio)
         self.ghosts = filters - intrinsic
-        self.primary = ConvBN(intrinsic, kernel_size, strides, name=self.sublayer_name("primary"), **shared)
+        if branches is None:
+            shared = {"activation": activation, "use_bias": use_bias}
+            self.primary = ConvBN(intrinsic, kernel_size, strides, **shared, **options("primary"))
+        else:
+            shared = {"activation": activation, "branches": branches}
+            self.primary = BranchedConvBN(intrinsic, kernel_size, strides, **shared, **options("primary"))
         if self.ghosts:
-            cheap = {"name": self.sublayer_name("cheap"), **shared}
-            self.cheap = make_cheap_operation(cheap_operation, ratio - 1, self.dw_size, **cheap)
-            self.concat = keras.layers.Concatenate(name=self.sublayer_name("concat"), dtype=self.dtype_policy)
+            cheap = shared | options("cheap")
+            if branches is None:
+                self.cheap = make_cheap_operation(cheap_operation, ratio - 1, self.dw_size, **cheap)
+            else:
+                self.cheap = BranchedConvBN(None, dw_size, depth_multiplier=ratio - 1, **cheap)
+            self.concat = keras.layers.Concatenate(**options("concat"))
+        if attention:
+            self.dfc = DFCAttention(filters, **options("dfc"))
+            self.scale = keras.layers.Multiply(**options("scale"))
 
     def build(self, input_shape):
         self.primary.build(input_shape)
         if self.ghosts:
             self.cheap.build(self.primary.compute_output_shape(input_shape))
+        if self.attention:
+            self.dfc.build(input_shape)
 
     def call(self, inputs, training=None):
-        intrinsic = self.primary(inputs, training=training)
-        if not self.ghosts:
-            return intrinsic
-        ghosts = self.cheap(intrinsic, training=training)
-        if ghosts.shape[-1] != self.ghosts:
-            ghosts = ghosts[..., : self.ghosts]
-        return self.concat([intrinsic, ghosts])
+        x = self.primary(inputs, training=training)
+        if self.ghosts:
+            ghosts = self.cheap(x, training=training)
+            if ghosts.shape[-1] != self.ghosts:
+                ghosts = ghosts[..., : self.ghosts]
+            x = self.concat([x, ghosts])
+        return self.scale([x, self.dfc(inputs, training=training)]) if self.attention else x
 
     def compute_output_shape(self, input_shape):
         return strided_shape(input_shape, self.strides, self.filters)
@@ -97,4 +128,6 @@ class GhostModule(Composite):
             "use_bias": self.use_bias,
             "activation": self.activation,
             "cheap_operation": self.cheap_operation,
+            "attention": self.attention,
+            "branches": self.branches,
         }

@@ -1,15 +1,16 @@
 """Builders of the GhostNet family."""
 
 from ghostnet_tf.models.compound_scaling import compound_scale
-from ghostnet_tf.models.feature_extractor import feature_extractor
 from ghostnet_tf.models.g_ghost_regnet import GGhostRegNetX, RegNetX
 from ghostnet_tf.models.g_ghostnet import GGhostNet
 from ghostnet_tf.models.ghost_resnet import GhostResNet50, GhostResNet56
 from ghostnet_tf.models.ghost_vgg import GhostVGG16
 from ghostnet_tf.models.ghostnet import GhostNet
+from ghostnet_tf.models.ghostnet_v2 import GhostNetV2
+from ghostnet_tf.models.ghostnet_v3 import GhostNetV3, reparameterize
 from ghostnet_tf.models.imagenet import decode_predictions, imagenet_classes, preprocess_input
 
-BUILDERS = {"ghostnet": GhostNet}
+BUILDERS = {"ghostnet": GhostNet, "ghostnetv2": GhostNetV2, "ghostnetv3": GhostNetV3}
 
 
 def list_models() -> list[str]:
@@ -22,14 +23,16 @@ __all__ = [
     "GGhostNet",
     "GGhostRegNetX",
     "GhostNet",
+    "GhostNetV2",
+    "GhostNetV3",
     "GhostResNet50",
     "GhostResNet56",
     "GhostVGG16",
     "RegNetX",
     "compound_scale",
     "decode_predictions",
-    "feature_extractor",
     "imagenet_classes",
     "list_models",
     "preprocess_input",
+    "reparameterize",
 ]

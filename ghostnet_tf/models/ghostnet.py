@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections.abc import Callable
 
 import keras
 
@@ -111,31 +112,43 @@ def GhostNet(
         ValueError: On arguments that contradict each other, with what was expected and received.
         WeightsUnavailable: If published weights are neither cached nor to be had from the hub.
     """
-    if width <= 0:
-        raise ValueError(f"Expected `width` above 0. Received: width={width}")
     name = name or f"ghostnet_{round(width * 100):03d}"
-
-    def scaled(channels: int) -> int:
-        return make_divisible(channels * width)
-
     inputs, x = _build.inputs(input_shape, input_tensor, include_top, include_preprocessing)
     changed = {"depth": depth != 1, "ratio": ratio != 2, "dw_size": dw_size != 3}
     changed["cheap_operation"] = cheap_operation != "depthwise"
     weights = _build.published(weights, "ghostnet", width, inputs.shape, **changed)
-    strides = _build.downsampling_strides(inputs.shape)
+    module = {"ratio": ratio, "dw_size": dw_size, "cheap_operation": cheap_operation}
+    x = features(x, inputs.shape, width, deepened(ROWS, depth), lambda index: module)
+    top = _build.head(x, HEAD, classes, classifier_activation, dropout_rate) if include_top else _build.pool(x, pooling)
+    return _build.model(inputs, top, name=name, weights=weights)
+
+
+def features(x, shape: tuple, width: float, rows: tuple[tuple, ...], options: Callable[[int], dict]):
+    """Everything before the head, in all versions of GhostNet: stem, bottlenecks, 1x1 convolution.
+
+    Args:
+        x: The normalized images.
+        shape: Of the model's input, with the batch.
+        width: Multiplies all channels; above 0.
+        rows: As in `ROWS`.
+        options: Further arguments of the `GhostBottleneck` at an index.
+    """
+    if width <= 0:
+        raise ValueError(f"Expected `width` above 0. Received: width={width}")
+
+    def scaled(channels: int) -> int:
+        return make_divisible(channels * width)
+
+    strides = _build.downsampling_strides(shape)
     x = ConvBN(scaled(STEM), 3, strides=next(strides), name="stem")(x)
-    for index, (k, exp, out, se, stride) in enumerate(deepened(ROWS, depth)):
+    for index, (k, exp, out, se, stride) in enumerate(rows):
         x = GhostBottleneck(
             scaled(exp),
             scaled(out),
             kernel_size=k,
             strides=next(strides) if stride > 1 else 1,
             se_ratio=se,
-            ratio=ratio,
-            dw_size=dw_size,
-            cheap_operation=cheap_operation,
             name=f"blocks_{index}",
+            **options(index),
         )(x)
-    x = ConvBN(scaled(exp), name="final")(x)
-    top = _build.head(x, HEAD, classes, classifier_activation, dropout_rate) if include_top else _build.pool(x, pooling)
-    return _build.model(inputs, top, name=name, weights=weights)
+    return ConvBN(scaled(exp), name="final")(x)

@@ -9,6 +9,7 @@ import h5py
 import keras
 import numpy as np
 
+from ghostnet_tf.layers.composite import variable_key
 from ghostnet_tf.weights.hub import fetch
 from ghostnet_tf.weights.registry import CHECKPOINTS
 from ghostnet_tf.weights.torch_names import from_torch, torch_name
@@ -35,7 +36,7 @@ def load_weights(model: keras.Model, weights: Path | str, names: Callable[[str],
         WeightsUnavailable: If a tag's file cannot be had, see `fetch`.
     """
     path = fetch(weights) if weights in CHECKPOINTS else Path(weights)
-    variables = {_key(variable): variable for variable in model.weights}
+    variables = {variable_key(variable): variable for variable in model.weights}
     if path.name.endswith(SUFFIXES) and not path.is_file():
         raise ValueError(f"Expected `weights` to be an existing file. Received: weights={str(weights)!r}")
     if path.name.endswith(".safetensors"):
@@ -78,11 +79,6 @@ def load_weights(model: keras.Model, weights: Path | str, names: Callable[[str],
         variable.assign(values[key])
 
 
-def _key(variable) -> str:
-    """ "layer/variable": the same for a layer alone, in a composite and in a flattened model."""
-    return "/".join(variable.path.split("/")[-2:])
-
-
 def _first(keys: Iterable[str], count: int = 3) -> str:
     keys = list(keys)
     return "; ".join(keys[:count]) + ("; …" if len(keys) > count else "")
@@ -117,7 +113,7 @@ def _read_keras(path: Path, model: keras.Model) -> dict[str, np.ndarray]:
             source = _from_weights_file(path, model)
     except (OSError, zipfile.BadZipFile) as error:
         raise _unreadable(path, error) from error
-    return {_key(variable): variable.numpy() for variable in source.weights}
+    return {variable_key(variable): variable.numpy() for variable in source.weights}
 
 
 def _from_weights_file(path: Path, model: keras.Model) -> keras.Model:

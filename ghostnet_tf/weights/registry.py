@@ -38,6 +38,10 @@ CHECKPOINTS = {
     for row in (
         # tag, family, width, top-1, top-5
         Checkpoint("ghostnet_100.in1k", "ghostnet", 1.0, 73.958, 91.542),
+        Checkpoint("ghostnetv2_100.in1k", "ghostnetv2", 1.0, 75.186, 92.334),
+        Checkpoint("ghostnetv2_130.in1k", "ghostnetv2", 1.3, 76.746, 93.364),
+        Checkpoint("ghostnetv2_160.in1k", "ghostnetv2", 1.6, 77.836, 93.948),
+        Checkpoint("ghostnetv3_100.in1k", "ghostnetv3", 1.0, 76.936, 93.124),
     )
 }
 

@@ -42,6 +42,16 @@ for _ghost in ("ghost1", "ghost2"):
             f"{_ghost}_{_ours}_conv": f"{_ghost}.{_theirs}.0",
             f"{_ghost}_{_ours}_bn": f"{_ghost}.{_theirs}.1",
         }
+# GhostNetV2's attention, and GhostNetV3's branches in place of one convolution.
+for _index, _role in enumerate(("pw", "row", "column")):
+    _IN_BLOCK[f"ghost1_dfc_{_role}_conv"] = f"ghost1.short_conv.{2 * _index}"
+    _IN_BLOCK[f"ghost1_dfc_{_role}_bn"] = f"ghost1.short_conv.{2 * _index + 1}"
+for _role in ("ghost1_primary", "ghost1_cheap", "ghost2_primary", "ghost2_cheap", "dw"):
+    _branches = {f"branch{index}": f"conv.{index}" for index in range(3)} | {"point": "scale"}
+    for _ours, _theirs in _branches.items():
+        _IN_BLOCK[f"{_role}_{_ours}_conv"] = f"{_role.replace('_', '.')}_rpr_{_theirs}.conv"
+        _IN_BLOCK[f"{_role}_{_ours}_bn"] = f"{_role.replace('_', '.')}_rpr_{_theirs}.bn1"
+    _IN_BLOCK[f"{_role}_identity"] = f"{_role.replace('_', '.')}_rpr_skip"
 VARIABLES = {
     "kernel": "weight",
     "bias": "bias",

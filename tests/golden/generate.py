@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 
 SEED = "golden-v1"
-MODELS = ("ghostnet_050", "ghostnet_100", "ghostnet_130")
+MODELS = ("ghostnet_050", "ghostnet_100", "ghostnet_130", "ghostnetv2_100", "ghostnetv3_100")
 
 
 def tensor(name: str, shape: tuple[int, ...]) -> np.ndarray:
@@ -62,12 +62,12 @@ def reference(name: str, g_ghost: Path) -> tuple[dict[str, list[int]], np.ndarra
     """Shapes by tensor name, and logits, of the original model called `name`."""
     import torch
 
-    model = original(name, g_ghost).eval()
+    model = original(name, g_ghost).eval().double()
     shapes = {key: list(value.shape) for key, value in model.state_dict().items()}
     numbers = {key: torch.from_numpy(tensor(key, tuple(shape))) for key, shape in shapes.items()}
     model.load_state_dict(numbers, strict=True)
     with torch.inference_mode():
-        return shapes, model(torch.from_numpy(image())).numpy()
+        return shapes, model(torch.from_numpy(image()).double()).numpy()
 
 
 def main() -> None:
@@ -80,7 +80,7 @@ def main() -> None:
     for name in args.names:
         shapes, logits = reference(name, args.g_ghost)
         (args.output / f"{name}.json").write_text(json.dumps(shapes))
-        np.savez_compressed(args.output / f"{name}.npz", logits=logits)
+        np.savez_compressed(args.output / f"{name}.npz", logits=logits.astype(np.float32))
 
 
 if __name__ == "__main__":
