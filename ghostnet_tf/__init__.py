@@ -30,6 +30,7 @@ _PUBLIC = {
     "SqueezeExcite": "layers",
     "compound_scale": "models",
     "decode_predictions": "models",
+    "feature_extractor": "models",
     "flatten": "flatten",
     "list_models": "models",
     "list_weights": "weights",

@@ -1,6 +1,7 @@
 """Builders of the GhostNet family."""
 
 from ghostnet_tf.models.compound_scaling import compound_scale
+from ghostnet_tf.models.feature_extractor import feature_extractor
 from ghostnet_tf.models.g_ghost_regnet import GGhostRegNetX, RegNetX
 from ghostnet_tf.models.g_ghostnet import GGhostNet
 from ghostnet_tf.models.ghost_resnet import GhostResNet50, GhostResNet56
@@ -31,6 +32,7 @@ __all__ = [
     "RegNetX",
     "compound_scale",
     "decode_predictions",
+    "feature_extractor",
     "imagenet_classes",
     "list_models",
     "preprocess_input",
