@@ -34,13 +34,15 @@ class Bar(keras.callbacks.Callback):
 class RunRecorder(keras.callbacks.Callback):
     """Writes `metrics.csv`, `curves.png` and the newest checkpoint of a run after each epoch, and logs a line.
 
-    A checkpoint holds weights, optimizer and random state; it is complete or not there. Rows of the table are
-    written before the checkpoint of their epoch, so that a run killed in between repeats the row.
+    A checkpoint holds weights and optimizer; it is complete or not there. Rows of the table are written before the
+    checkpoint of their epoch, so that a run killed in between repeats the row. The random state of dropout follows
+    from the seed and the step, so that it is the same in a resumed run.
     """
 
-    def __init__(self, folder: Path, epochs: int, images_per_epoch: int):
+    def __init__(self, folder: Path, epochs: int, steps: int, batch_size: int, seed: int):
         super().__init__()
-        self.folder, self.epochs, self.images = folder, epochs, images_per_epoch
+        self.folder, self.epochs, self.steps, self.seed = folder, epochs, steps, seed
+        self.images = steps * batch_size
         self.durations: list[float] = []
 
     def on_train_begin(self, logs=None):
@@ -49,6 +51,9 @@ class RunRecorder(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None):
         self.started = time.monotonic()
         self.training = None
+        for index, layer in enumerate(self.model.layers):
+            if isinstance(layer, keras.layers.Dropout) and layer.rate > 0:
+                layer.seed_generator.state.assign([self.seed + index, epoch * self.steps])
 
     def on_test_begin(self, logs=None):
         self.training = time.monotonic() - self.started

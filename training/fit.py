@@ -145,7 +145,7 @@ def _fit(model: keras.Model, config: RunConfig, data: Data, folder: Path) -> Non
         validation_data=evaluation_batches(data.val, classes, config.batch_size),
         callbacks=[
             callbacks.Bar(config.epochs, steps),
-            callbacks.RunRecorder(folder, config.epochs, steps * config.batch_size),
+            callbacks.RunRecorder(folder, config.epochs, steps, config.batch_size, config.seed),
         ],
         shuffle=False,  # the batches come shuffled
         verbose=0,

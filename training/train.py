@@ -8,9 +8,11 @@ if not __package__:  # run as a script: import from the checkout, not from this 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import dataclasses  # noqa: E402
+import json  # noqa: E402
+import os  # noqa: E402
 import shutil  # noqa: E402
 
-from ghostnet_tf import commands  # noqa: E402
+from ghostnet_tf import commands, results  # noqa: E402
 from ghostnet_tf.commands import BadInput, log  # noqa: E402
 from ghostnet_tf.quiet import start_tensorflow  # noqa: E402
 from ghostnet_tf.training.config import MODELS, RunConfig, load_run, read_config  # noqa: E402
@@ -46,6 +48,23 @@ FLAGS = {
     "seed": (int, "of initialization, order, augmentation and split"),
 }
 
+# Of a row of --csv, in order; `minutes` are those of all epochs, their evaluation included.
+COLUMNS = (
+    "date",
+    "data",
+    "model",
+    "width",
+    "size",
+    "epochs",
+    "batch_size",
+    "seed",
+    "minutes",
+    "top1",
+    "top5",
+    "images",
+)
+COLUMNS += ("minutes", "top1", "top5", "images", "processor", "cores", "command")
+
 
 def parser() -> commands.ArgumentParser:
     """The command's arguments."""
@@ -59,6 +78,7 @@ def parser() -> commands.ArgumentParser:
     arguments.add_argument("--output", type=Path, help="run folder (default: runs/DATA_MODEL_WIDTH)")
     arguments.add_argument("--overwrite", action="store_true", help="replace an existing run folder")
     arguments.add_argument("--resume", type=Path, metavar="RUN", help="continue an interrupted run")
+    arguments.add_argument("--csv", type=Path, help="append a row about the finished run to a table of results")
     return arguments
 
 
@@ -74,6 +94,8 @@ def command(argv: list[str] | None = None) -> int:
         if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]) and not arguments.overwrite:
             raise BadInput(f"{folder} exists; --resume {folder} continues it, --overwrite replaces it")
     check(config)
+    if arguments.csv:
+        results.check_results_file(arguments.csv, COLUMNS)
 
     start_tensorflow()
     from ghostnet_tf.training.fit import train
@@ -85,11 +107,30 @@ def command(argv: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         log(f"stopped; continue with: python training/train.py --resume {folder}")
         raise
+    if arguments.csv:
+        results.append_rows(arguments.csv, COLUMNS, [_row(folder, config, result)])
     print(f"test top-1 {result['top1']:.4f} on {result['images']} images")
     print(f"saved as {folder}")
     print(f"next: python training/evaluate.py --model {folder}")
     print(f"      python tflite/convert.py --int8 --model {folder}")
     return commands.OK
+
+
+def _row(folder: Path, config: RunConfig, result: dict) -> dict:
+    """The row of --csv; a resumed run counts as begun, and its time is that of the epochs that led to the result."""
+    from ghostnet_tf.training.callbacks import read_metrics
+
+    environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    minutes = sum(float(row["seconds"]) for row in read_metrics(folder)) / 60
+    return {
+        **dataclasses.asdict(config),
+        "date": environment["started"],
+        "minutes": round(minutes, 1),
+        **{key: value if key == "images" else round(value, 5) for key, value in result.items()},
+        "processor": environment["processor"],
+        "cores": os.cpu_count(),
+        "command": environment["command"],
+    }
 
 
 def default_name(config: RunConfig) -> str:
