@@ -5,6 +5,7 @@ import json
 import platform
 import resource
 import shlex
+import shutil
 import sys
 import time
 from datetime import datetime, timezone
@@ -32,7 +33,7 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> dict:
 
     Args:
         config: The settings.
-        folder: The run folder; with `resume`, one that an earlier call began.
+        folder: The run folder, replaced once data and model are sound; with `resume`, one that an earlier call began.
         resume: Whether to continue from the newest checkpoint.
 
     Returns:
@@ -87,6 +88,8 @@ def build(config: RunConfig, classes: int, classifier_activation: str | None = "
 
 
 def _begin(folder: Path, config: RunConfig, data: Data) -> None:
+    if folder.exists():
+        shutil.rmtree(folder)
     source = Path(config.data)
     if source.is_dir():
         write_json(folder / "split.json", split_of(data, source))

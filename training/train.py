@@ -10,7 +10,6 @@ if not __package__:  # run as a script: import from the checkout, not from this 
 import dataclasses  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
-import shutil  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 from ghostnet_tf.commands import BadInput, log  # noqa: E402
@@ -58,10 +57,6 @@ COLUMNS = (
     "epochs",
     "batch_size",
     "seed",
-    "minutes",
-    "top1",
-    "top5",
-    "images",
 )
 COLUMNS += ("minutes", "top1", "top5", "images", "processor", "cores", "command")
 
@@ -100,8 +95,6 @@ def command(argv: list[str] | None = None) -> int:
     start_tensorflow()
     from ghostnet_tf.training.fit import train
 
-    if not arguments.resume and folder.exists():
-        shutil.rmtree(folder)
     try:
         result = train(config, folder, resume=bool(arguments.resume))
     except KeyboardInterrupt:
