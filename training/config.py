@@ -6,22 +6,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ghostnet_tf.commands import BadInput, choose, write_text
+from ghostnet_tf.networks import NETWORKS, OPTIONS, full_name
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-MODELS = {"ghostnet": "GhostNet"}  # --model NAME -> builder in ghostnet_tf
-
 
 @dataclass
 class RunConfig:
     """Settings of a run; `None` means that the data set decides (`resolved` fills these in).
 
+    The options of the model that are not given get its defaults at once; those that it does not have stay `None`.
+
     Attributes:
         data, data_dir: Data set name or folder, and where TensorFlow Datasets keeps it.
-        model, width, ratio, dw_size, dropout_rate: The builder and its arguments.
+        model: A key of `networks.NETWORKS`.
+        width, variant, depth, ratio, dw_size: Its options, see `networks.OPTIONS`.
+        dropout_rate: Before its classifier.
         weights: Starting weights: `None`, `"imagenet"` or a file.
         size: Pixels a side.
         augment: A key of `pipeline.AUGMENTATIONS`.
@@ -36,10 +39,12 @@ class RunConfig:
     data: str = "digits"
     data_dir: str | None = None
     model: str = "ghostnet"
-    width: float = 1.0
-    ratio: int = 2
-    dw_size: int = 3
-    dropout_rate: float = 0.2
+    width: float | None = None
+    variant: str | None = None
+    depth: float | None = None
+    ratio: int | None = None
+    dw_size: int | None = None
+    dropout_rate: float | None = None
     weights: str | None = None
     size: int | None = None
     augment: str | None = None
@@ -51,6 +56,23 @@ class RunConfig:
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
     seed: int = 0
+
+    def __post_init__(self):
+        network = NETWORKS.get(self.model)
+        if network is not None:
+            for name, default in {**network.options, "dropout_rate": network.dropout_rate}.items():
+                if getattr(self, name) is None:
+                    setattr(self, name, default)
+
+    @property
+    def options(self) -> dict:
+        """The options that are set, by name."""
+        return {name: value for name in OPTIONS if (value := getattr(self, name)) is not None}
+
+    @property
+    def network(self) -> str:
+        """The full name of the network, such as `ghostnet_050`."""
+        return full_name(self.model, self.options)
 
     def resolved(self, *, size: int, flip: bool, photos: bool) -> "RunConfig":
         """A copy in which the data set's properties have filled in what was `None`."""
@@ -120,6 +142,35 @@ def load_run(folder: Path | str) -> RunConfig:
     if not path.is_file():
         raise BadInput(f"expected a run folder, with config.toml inside. Received: {folder}")
     return RunConfig(**read_config(path))
+
+
+def check_output(folder: Path, data: str, overwrite: bool = False) -> None:
+    """Refuses a run folder that would take the place of anything but an earlier run.
+
+    Args:
+        folder: Where a new run is to go: a new or empty folder, or with `overwrite` a run folder.
+        data: The data set of the new run, which must not lie in a folder that is replaced.
+        overwrite: Whether an earlier run may be replaced.
+
+    Raises:
+        BadInput: With the way out.
+    """
+    if not folder.is_dir():
+        if folder.exists() or folder.is_symlink():
+            raise BadInput(f"expected --output to be a folder. Received: {folder}, which is none")
+        return
+    if not any(folder.iterdir()):
+        return
+    try:
+        load_run(folder)
+    except BadInput as error:
+        raise BadInput(
+            f"{folder} is not empty and holds no run, so it is not replaced; give another --output ({error})"
+        ) from error
+    if not overwrite:
+        raise BadInput(f"{folder} exists; --resume {folder} continues it, --overwrite replaces it")
+    if Path(data).is_dir() and Path(data).resolve().is_relative_to(folder.resolve()):
+        raise BadInput(f"{data} lies in {folder}, which --overwrite would remove; give another --output")
 
 
 def load_run_data(folder: Path | str):

@@ -16,8 +16,9 @@ import keras
 
 import ghostnet_tf
 from ghostnet_tf.commands import BadInput, MissingResource, log, write_json, write_text, written_whole
+from ghostnet_tf.models import BUILDERS
 from ghostnet_tf.training import callbacks, metrics
-from ghostnet_tf.training.config import MODELS, RunConfig
+from ghostnet_tf.training.config import MODELS, RunConfig, check_output
 from ghostnet_tf.training.data import Data, load_data, split_of
 from ghostnet_tf.training.pipeline import evaluation_batches, training_batches
 from ghostnet_tf.training.schedule import optimizer
@@ -69,17 +70,14 @@ def evaluation_images(data: Data):
 
 def build(config: RunConfig, classes: int, classifier_activation: str | None = "softmax") -> keras.Model:
     """The model of a run, new or from its starting weights."""
-    builder = getattr(ghostnet_tf, MODELS[config.model])
     try:
-        return builder(
-            config.width,
-            ratio=config.ratio,
-            dw_size=config.dw_size,
+        return BUILDERS[config.model](
             input_shape=(config.size, config.size, 3),
             classes=classes,
             classifier_activation=classifier_activation,
             dropout_rate=config.dropout_rate,
             weights=config.weights,
+            **config.options,
         )
     except ValueError as error:
         raise BadInput(str(error)) from error
@@ -88,8 +86,9 @@ def build(config: RunConfig, classes: int, classifier_activation: str | None = "
 
 
 def _begin(folder: Path, config: RunConfig, data: Data) -> None:
+    check_output(folder, config.data, overwrite=True)  # again: loading took time
     if folder.exists():
-        shutil.rmtree(folder)
+        shutil.rmtree(folder.resolve())  # what a link points to, not the link
     source = Path(config.data)
     if source.is_dir():
         write_json(folder / "split.json", split_of(data, source))

@@ -11,10 +11,10 @@ import dataclasses  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 
-from ghostnet_tf import commands, results  # noqa: E402
+from ghostnet_tf import commands, networks, results  # noqa: E402
 from ghostnet_tf.commands import BadInput, log  # noqa: E402
 from ghostnet_tf.quiet import start_tensorflow  # noqa: E402
-from ghostnet_tf.training.config import MODELS, RunConfig, load_run, read_config  # noqa: E402
+from ghostnet_tf.training.config import RunConfig, check_output, load_run, read_config  # noqa: E402
 
 EXAMPLES = """\
   python training/train.py --data digits --width 0.5 --epochs 10
@@ -29,11 +29,9 @@ directly (a fifth of each class is held out) or below train/ and val/ (and test/
 FLAGS = {
     "data": (str, "data set name or folder"),
     "data_dir": (str, "where TensorFlow Datasets keeps prepared data"),
-    "model": (str, f"one of {', '.join(MODELS)}"),
-    "width": (commands.positive_float, "channel multiplier"),
-    "ratio": (commands.positive_int, "s of the paper: 1/s of the maps are intrinsic"),
-    "dw_size": (commands.positive_int, "d of the paper: window of the cheap operation"),
-    "dropout_rate": (float, "before the classifier"),
+    "model": (str, f"one of {', '.join(networks.NETWORKS)}"),
+    **{name: (option.kind, networks.option_help(name)) for name, option in networks.OPTIONS.items()},
+    "dropout_rate": (float, "before the classifier (default: the model's)"),
     "weights": (str, "starting weights: imagenet or a file"),
     "size": (commands.positive_int, "pixels a side (default: 32 for small images, 224 for photos)"),
     "augment": (str, "none, shift, crop-flip or photo (default: what suits the data)"),
@@ -71,7 +69,7 @@ def parser() -> commands.ArgumentParser:
         arguments.add_argument(flag, type=kind, default=None, metavar=name.upper(), help=meaning + shown)
     arguments.add_argument("--config", type=Path, help="settings from a TOML file; flags win over it")
     arguments.add_argument("--output", type=Path, help="run folder (default: runs/DATA_MODEL_WIDTH)")
-    arguments.add_argument("--overwrite", action="store_true", help="replace an existing run folder")
+    arguments.add_argument("--overwrite", action="store_true", help="replace an earlier run in the run folder")
     arguments.add_argument("--resume", type=Path, metavar="RUN", help="continue an interrupted run")
     arguments.add_argument("--csv", type=Path, help="append a row about the finished run to a table of results")
     return arguments
@@ -86,8 +84,7 @@ def command(argv: list[str] | None = None) -> int:
     else:
         config = RunConfig(**((read_config(arguments.config) if arguments.config else {}) | given))
         folder = arguments.output or Path("runs") / default_name(config)
-        if folder.exists() and any(folder.iterdir() if folder.is_dir() else [folder]) and not arguments.overwrite:
-            raise BadInput(f"{folder} exists; --resume {folder} continues it, --overwrite replaces it")
+        check_output(folder, config.data, arguments.overwrite)
     check(config)
     if arguments.csv:
         results.check_results_file(arguments.csv, COLUMNS)
@@ -128,7 +125,7 @@ def _row(folder: Path, config: RunConfig, result: dict) -> dict:
 
 def default_name(config: RunConfig) -> str:
     """The name of a run's folder."""
-    return f"{Path(config.data).name.split(':')[0]}_{config.model}_{round(config.width * 100):03d}"
+    return f"{Path(config.data).name.split(':')[0]}_{config.network}"
 
 
 def check(config: RunConfig) -> None:
@@ -137,7 +134,7 @@ def check(config: RunConfig) -> None:
     Raises:
         BadInput: With the flag, what was expected and what was received.
     """
-    commands.choose("model", config.model, MODELS)
+    networks.settings(config.model, config.options)
     if config.augment is not None:
         commands.choose("augmentation", config.augment, ("none", "shift", "crop-flip", "photo"))
     if config.size is not None and config.size < 32:

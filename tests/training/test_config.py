@@ -3,7 +3,7 @@ import dataclasses
 import pytest
 
 from ghostnet_tf.commands import BadInput
-from ghostnet_tf.training.config import RunConfig, load_run, read_config, run_folder
+from ghostnet_tf.training.config import RunConfig, check_output, load_run, read_config, run_folder
 
 
 def write(path, text):
@@ -58,3 +58,27 @@ def test_the_run_of_a_file_inside_it_is_found(tmp_path):
     inside = write(tmp_path / "tflite" / "model.tflite", "")
     assert run_folder(inside) == run_folder(tmp_path) == tmp_path.resolve()
     assert run_folder(tmp_path.parent) is None
+
+
+def test_only_a_run_is_replaced(tmp_path):
+    run, photos, empty = tmp_path / "run", tmp_path / "photos", tmp_path / "empty"
+    for folder in (run, photos, empty):
+        folder.mkdir()
+    RunConfig().save(run / "config.toml")
+    write(photos / "cat.jpg", "")
+    check_output(tmp_path / "new", "digits")
+    check_output(empty, "digits")
+    check_output(run, "digits", overwrite=True)
+    with pytest.raises(BadInput, match=r"--resume .* continues it, --overwrite replaces it"):
+        check_output(run, "digits")
+    for overwrite in (False, True):
+        with pytest.raises(BadInput, match="holds no run, so it is not replaced"):
+            check_output(photos, "digits", overwrite)
+        with pytest.raises(BadInput, match="expected --output to be a folder"):
+            check_output(photos / "cat.jpg", "digits", overwrite)
+    write(photos / "config.toml", "baseURL = 'https://example.org'\n")  # somebody else's configuration
+    with pytest.raises(BadInput, match=r"holds no run.*baseURL"):
+        check_output(photos, "digits", overwrite=True)
+    (run / "photos").mkdir()
+    with pytest.raises(BadInput, match="which --overwrite would remove"):
+        check_output(run, str(run / "photos"), overwrite=True)
