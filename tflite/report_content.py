@@ -27,7 +27,7 @@ def content(run: Run, tested_images: int) -> dict[str, object]:
     shown, why_not = _predictions(run, tested_images)
     lines = _commands(run, run.path)
     return {
-        "title": f"{run.config.model} {run.config.width:g}x on {run.config.data}",
+        "title": f"{run.config.network} on {run.config.data}",
         "headline": headline(run.files),
         "facts": _facts(run),
         "settings": (run.path / "config.toml").read_text(encoding="utf-8"),

@@ -18,7 +18,7 @@ import ghostnet_tf
 from ghostnet_tf.commands import BadInput, MissingResource, log, write_json, write_text, written_whole
 from ghostnet_tf.models import BUILDERS
 from ghostnet_tf.training import callbacks, metrics
-from ghostnet_tf.training.config import MODELS, RunConfig, check_output
+from ghostnet_tf.training.config import RunConfig, check_output
 from ghostnet_tf.training.data import Data, load_data, split_of
 from ghostnet_tf.training.pipeline import evaluation_batches, training_batches
 from ghostnet_tf.training.schedule import optimizer

@@ -83,9 +83,9 @@ def command(argv: list[str] | None = None) -> int:
         config, folder = _resumed(arguments.resume, given)
     else:
         config = RunConfig(**((read_config(arguments.config) if arguments.config else {}) | given))
+        check(config)
         folder = arguments.output or Path("runs") / default_name(config)
         check_output(folder, config.data, arguments.overwrite)
-    check(config)
     if arguments.csv:
         results.check_results_file(arguments.csv, COLUMNS)
 

@@ -1,5 +1,6 @@
 """Builders of the GhostNet family."""
 
+from ghostnet_tf.models.comparisons import EfficientNetB0, MobileNetV2, MobileNetV3Large, MobileNetV3Small
 from ghostnet_tf.models.compound_scaling import compound_scale
 from ghostnet_tf.models.feature_extractor import feature_extractor
 from ghostnet_tf.models.g_ghost_regnet import GGhostRegNetX, RegNetX
@@ -10,8 +11,9 @@ from ghostnet_tf.models.ghostnet import GhostNet
 from ghostnet_tf.models.ghostnet_v2 import GhostNetV2
 from ghostnet_tf.models.ghostnet_v3 import GhostNetV3, reparameterize
 from ghostnet_tf.models.imagenet import decode_predictions, imagenet_classes, preprocess_input
+from ghostnet_tf.networks import NETWORKS
 
-BUILDERS = {"ghostnet": GhostNet, "ghostnetv2": GhostNetV2, "ghostnetv3": GhostNetV3}
+BUILDERS = {name: globals()[network.builder] for name, network in NETWORKS.items()}
 
 
 def list_models() -> list[str]:
@@ -21,6 +23,7 @@ def list_models() -> list[str]:
 
 __all__ = [
     "BUILDERS",
+    "EfficientNetB0",
     "GGhostNet",
     "GGhostRegNetX",
     "GhostNet",
@@ -29,6 +32,9 @@ __all__ = [
     "GhostResNet50",
     "GhostResNet56",
     "GhostVGG16",
+    "MobileNetV2",
+    "MobileNetV3Large",
+    "MobileNetV3Small",
     "RegNetX",
     "compound_scale",
     "decode_predictions",

@@ -128,7 +128,7 @@ def test_page_has_a_row_for_every_scheme(run):
 def test_page_tells_of_the_training_and_the_next_commands(run):
     _, page = built(run)
     for words in (
-        "ghostnet 0.5x on digits",
+        "ghostnet_050 on digits",
         "3 epochs in 2 min 1 s",
         "Abacus 3000",
         "keras 3.15.1",
