@@ -8,28 +8,40 @@ if not __package__:  # run as a script: import from the checkout, not from this 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from ghostnet_tf import commands  # noqa: E402
+from ghostnet_tf.networks import NETWORKS, OPTIONS, flag, option_help  # noqa: E402
 from ghostnet_tf.tflite.schemes import IO_TYPES, SCHEMES  # noqa: E402
 
 EXAMPLES = """\
   python tflite/convert.py --int8                                       GhostNet 1.0, ImageNet weights if at hand
   python tflite/convert.py --model runs/flowers --fp16 --int8           a trained run, calibrated with its own data
   python tflite/convert.py --model my.keras --int8 --calibration photos/
-  python tflite/convert.py --weights none --width 0.5 --size 160 --int8 --output phone/"""
+  python tflite/convert.py --weights none --width 0.5 --size 160 --int8 --output phone/
+  python tflite/convert.py --model mobilenetv2 --fp32 --int8            a network to compare with, untrained"""
 
 
 def parser() -> commands.ArgumentParser:
     parser = commands.ArgumentParser(prog="convert", description=__doc__, examples=EXAMPLES)
     what = parser.add_argument_group("what to convert; models take RGB values from 0 to 255")
-    what.add_argument("--model", type=Path, metavar="RUN|FILE", help="a run folder, a .keras or a .weights.h5 file")
+    what.add_argument(
+        "--model",
+        metavar="RUN|FILE|NAME",
+        help=f"a run folder, a .keras or (of GhostNet) a .weights.h5 file, or one of {', '.join(NETWORKS)}; by default "
+        "ghostnet",
+    )
     what.add_argument(
         "--weights",
         metavar="imagenet|none|FILE",
-        help="of GhostNet, without --model; by default ImageNet's where they are cached or the hub answers within "
-        "5 seconds, else none",
+        help="of a network by name; by default ImageNet's where they are cached or the hub answers within 5 seconds, "
+        "else none",
     )
-    what.add_argument("--width", type=commands.positive_float, help="of GhostNet, by default 1.0")
-    what.add_argument("--size", type=commands.positive_int, help="pixels a side, by default the model's, else 224")
-    what.add_argument("--classes", type=commands.positive_int, help="of GhostNet, by default 1000")
+    for name, option in OPTIONS.items():
+        what.add_argument(flag(name), type=option.kind, help=option_help(name))
+    what.add_argument(
+        "--size", type=commands.positive_int, help="pixels a side, by default the model's (of most networks 224)"
+    )
+    what.add_argument(
+        "--classes", type=commands.positive_int, help="of a network by name, by default 1000, of those for CIFAR 10"
+    )
 
     how = parser.add_argument_group("schemes, one or more")
     for row in SCHEMES.values():

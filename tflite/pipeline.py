@@ -7,7 +7,10 @@ import time
 from argparse import Namespace
 from pathlib import Path
 
+import keras
+
 from ghostnet_tf import __version__, commands
+from ghostnet_tf.models.ghostnet_v3 import branched_layers, reparameterize
 from ghostnet_tf.tflite import artefacts, calibrate, sources
 from ghostnet_tf.tflite.graph import Graph, read_graph
 from ghostnet_tf.tflite.schemes import SCHEMES, ConversionError, convert
@@ -25,11 +28,12 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
     print(f"images: {to_calibrate}{len(images.held_out)} held out to verify; {images.name}", flush=True)
     images.warn_if_few()
     expected = reference(model, images.held_out, images.natural and source.trained_on != sources.UNTRAINED)
+    to_run = form_to_run(model)
 
     made = {}
     for scheme, path in paths.items():
         started = time.monotonic()
-        content, graph = _convert(model, scheme, images, args)
+        content, graph = _convert(to_run, scheme, images, args)
         agrees = agreement(content, expected, scheme)
         _judge(agrees, scheme, args.min_agreement)
         record = sidecar(source, scheme, path, content, graph, agrees, images)
@@ -46,6 +50,19 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
     print(f"\n{snippet(path, made[scheme]['graph'])}")
     if args.json is not None:
         commands.write_json(args.json, {"files": list(made.values())}, args.overwrite)
+
+
+def form_to_run(model: keras.Model) -> keras.Model:
+    """`model` with the branches folded that GhostNetV3 needs in training only; any other model as it is."""
+    branched = branched_layers(model)
+    if not branched:
+        return model
+    folded = reparameterize(model)
+    commands.log(
+        f"reparameterized: {len(branched)} layers of parallel branches became one convolution each, "
+        f"{model.count_params():,} parameters {folded.count_params():,}; agreement is with the training form"
+    )
+    return folded
 
 
 def choose_images(args: Namespace, source: sources.Source, shape: tuple, calibrated: bool) -> calibrate.ImageSet:

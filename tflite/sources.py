@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ghostnet_tf.commands import BadInput, MissingResource
+from ghostnet_tf.networks import NETWORKS, OPTIONS, flag, full_name, settings
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.tflite import calibrate
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 
 HUB_TIMEOUT = 5.0  # seconds that the default, ImageNet weights if they can be had, may wait for the hub
 UNTRAINED = "untrained"
-DEFAULT_SIZE = 224
+DEFAULT = "ghostnet"  # of NETWORKS
+MODELS = "a run folder, a .keras or a .weights.h5 file"
 
 
 @dataclass(frozen=True)
@@ -53,23 +55,23 @@ def find(args: Namespace) -> Source:
         BadInput: On a file that cannot be converted, or arguments that contradict each other.
         MissingResource: If weights were asked for by name and cannot be had.
     """
-    if args.model is None:
-        return _network(args)
-    if args.weights is not None:
-        raise BadInput("expected either --model or --weights. Received: both")
-    path = args.model
+    if args.model is None or args.model in NETWORKS:
+        return _network(args.model or DEFAULT, args)
+    path = Path(args.model)
     if not path.exists():
-        raise BadInput(f"expected --model as a run folder, a .keras or a .weights.h5 file. Received: {path}, not found")
+        names = ", ".join(NETWORKS)
+        raise BadInput(f"expected --model as {MODELS}, or one of {names}. Received: {path}, not found")
     if path.suffix == ".tflite":
         raise BadInput(f"{path} is converted already; give the run folder or the .keras file that it was made from")
-    if path.name.endswith(".weights.h5"):
-        return _network_with(path, args)
-    for name in ("width", "classes"):
+    weights_only = path.name.endswith(".weights.h5")
+    for name in ("weights", *(() if weights_only else (*OPTIONS, "classes"))):
         if getattr(args, name) is not None:
-            raise BadInput(f"--{name} belongs to networks built here; {path} has its own")
+            raise BadInput(f"{flag(name)} belongs to networks built here; {path} has its own")
+    if weights_only:
+        return _network_with(path, DEFAULT, args)
     if path.is_dir() or path.suffix == ".keras":
         return _saved(path, args.size)
-    raise BadInput(f"expected --model as a run folder, a .keras or a .weights.h5 file. Received: {path}")
+    raise BadInput(f"expected --model as {MODELS}. Received: {path}")
 
 
 def _saved(path: Path, size: int | None) -> Source:
@@ -97,7 +99,7 @@ def _saved(path: Path, size: int | None) -> Source:
     data = Path(config.data).resolve().name if Path(config.data).is_dir() else config.data.replace("/", "-")
     labels = run / "labels.txt"
     return Source(
-        f"{config.model}_{round(config.width * 100):03d}",
+        config.network,
         found,
         data,
         f"{file}, trained on {config.data}",
@@ -149,33 +151,52 @@ def _load(file: Path, size: tuple[int, int]) -> "keras.Model":
     return keras.models.clone_model(model, input_tensors=inputs, clone_function=lambda layer: layer)
 
 
-def _network(args: Namespace) -> Source:
-    """GhostNet by width, with the weights that `--weights` means: best available, none, published, a file."""
-    width = args.width or 1.0
-    name = f"ghostnet_{round(width * 100):03d}"
+def _network(model: str, args: Namespace) -> Source:
+    """A network by name, with the weights that `--weights` means: best available, none, published, a file."""
+    name = full_name(model, settings(model, vars(args)))
     if args.weights == "none":
-        return _untrained(name, args, "as asked")
+        return _untrained(model, args, "as asked")
     if args.weights not in (None, "imagenet"):
-        return _network_with(Path(args.weights), args)
+        return _network_with(Path(args.weights), model, args)
     with quiet():  # TensorFlow's import writes to the terminal
-        from ghostnet_tf.weights import WeightsUnavailable, imagenet_tag
+        from ghostnet_tf.weights import WeightsUnavailable
 
     try:
-        if args.classes not in (None, 1000):
-            raise ValueError(f"Expected 1000 classes, those of ImageNet's weights. Received: {args.classes}")
-        tag = imagenet_tag("ghostnet", width)
+        tag = _imagenet_tag(model, args)
     except ValueError as error:
         if args.weights == "imagenet":
             raise BadInput(str(error)) from error
-        return _untrained(name, args, "no ImageNet weights are published for these settings")
+        return _untrained(model, args, "no ImageNet weights are known for these settings")
     try:
         file = published(tag)
     except WeightsUnavailable as error:
         if args.weights == "imagenet":
             raise MissingResource(str(error)) from error
-        return _untrained(name, args, str(error).split(". ")[0])
+        return _untrained(model, args, str(error).split(". ")[0])
     headline = f"{name} with ImageNet weights, {tag}"
-    return Source(name, _side(args), "imagenet", headline, lambda: _built(args, weights=file))
+    return Source(name, _side(model, args), "imagenet", headline, lambda: _built(model, args, weights=file))
+
+
+def _imagenet_tag(model: str, args: Namespace) -> str:
+    """The published weights of a network by name.
+
+    Raises:
+        ValueError: If there are none for its options.
+    """
+    from ghostnet_tf.weights import imagenet_tag, list_weights
+
+    families = dict.fromkeys(row.family for row in list_weights().values())
+    if model not in families:
+        raise ValueError(
+            f"Expected a network with published ImageNet weights: {', '.join(families)}. Received: {model}"
+        )
+    if args.classes not in (None, 1000):
+        raise ValueError(f"Expected 1000 classes, those of ImageNet's weights. Received: {args.classes}")
+    options, defaults = settings(model, vars(args)), NETWORKS[model].options
+    for name, value in options.items():
+        if name != "width" and value != defaults[name]:
+            raise ValueError(f"Expected the published network for ImageNet weights. Received: {flag(name)} {value}")
+    return imagenet_tag(model, options["width"])
 
 
 def published(tag: str) -> Path:
@@ -185,47 +206,52 @@ def published(tag: str) -> Path:
     return fetch(tag, timeout=HUB_TIMEOUT)
 
 
-def _untrained(name: str, args: Namespace, why: str) -> Source:
+def _untrained(model: str, args: Namespace, why: str) -> Source:
     def load() -> "keras.Model":
-        model = _built(args, weights=None)
-        images = calibrate.synthetic(model.inputs[0].shape[1:], calibrate.SETTLING, 0, args.seed + 1)
-        calibrate.settle(model, images.calibration)
-        return model
+        network = _built(model, args, weights=None)
+        images = calibrate.synthetic(network.inputs[0].shape[1:], calibrate.SETTLING, 0, args.seed + 1)
+        calibrate.settle(network, images.calibration)
+        return network
 
+    name = full_name(model, settings(model, vars(args)))
     headline = f"{name} with UNTRAINED weights ({why}): good for latency and integration, not for predictions"
-    return Source(name, _side(args), UNTRAINED, headline, load)
+    return Source(name, _side(model, args), UNTRAINED, headline, load)
 
 
-def _network_with(weights: Path, args: Namespace) -> Source:
+def _network_with(weights: Path, model: str, args: Namespace) -> Source:
     if not weights.is_file():
         expected = "imagenet, none, or a .safetensors, .weights.h5 or .keras file"
         raise BadInput(f"expected --weights as {expected}. Received: {weights}, which is no file")
-    name = f"ghostnet_{round((args.width or 1.0) * 100):03d}"
+    name = full_name(model, settings(model, vars(args)))
     kind = next((end for end in (".weights.h5", ".safetensors") if weights.name.endswith(end)), weights.suffix)
     trained_on = weights.name.removesuffix(kind)
-    return Source(name, _side(args), trained_on, f"{name} with {weights}", lambda: _built(args, weights=weights))
+
+    def load() -> "keras.Model":
+        return _built(model, args, weights=weights)
+
+    return Source(name, _side(model, args), trained_on, f"{name} with {weights}", load)
 
 
-def _side(args: Namespace) -> tuple[int, int]:
-    size = args.size or DEFAULT_SIZE
+def _side(model: str, args: Namespace) -> tuple[int, int]:
+    size = args.size or NETWORKS[model].size
     return size, size
 
 
-def _built(args: Namespace, weights: Path | None) -> "keras.Model":
+def _built(model: str, args: Namespace, weights: Path | None) -> "keras.Model":
     import keras
 
-    from ghostnet_tf import GhostNet
+    from ghostnet_tf.models import BUILDERS
 
     keras.utils.set_random_seed(args.seed)
     try:
         with warnings.catch_warnings():
             # A classifier that starts anew would leave an untrained model in a file that is named after its weights.
             warnings.filterwarnings("error", message=".*starts anew")
-            return GhostNet(
-                args.width or 1.0,
-                input_shape=(*_side(args), 3),
-                classes=args.classes or 1000,
+            return BUILDERS[model](
+                input_shape=(*_side(model, args), 3),
                 weights=None if weights is None else str(weights),
+                **settings(model, vars(args)),
+                **({} if args.classes is None else {"classes": args.classes}),
             )
     except UserWarning as warning:
         raise BadInput(f"{str(warning).split(':')[0]}; give their number with --classes") from warning

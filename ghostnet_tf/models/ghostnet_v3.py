@@ -49,6 +49,11 @@ def GhostNetV3(
     return _build.model(inputs, x, name=name, weights=weights)
 
 
+def branched_layers(model: keras.Model) -> list[BranchedConvBN]:
+    """The layers that `reparameterize` folds; none in a model of the form to run."""
+    return [layer for layer in model._flatten_layers() if isinstance(layer, BranchedConvBN) and layer.branches]
+
+
 def reparameterize(model: keras.Model) -> keras.Model:
     """The form of a trained GhostNetV3 to run: every `BranchedConvBN` folded into one convolution.
 
@@ -61,7 +66,7 @@ def reparameterize(model: keras.Model) -> keras.Model:
     Raises:
         ValueError: If `model` has no branches to fold.
     """
-    branched = [layer for layer in model._flatten_layers() if isinstance(layer, BranchedConvBN) and layer.branches]
+    branched = branched_layers(model)
     if not branched:
         raise ValueError(
             f"Expected a model with `BranchedConvBN` layers in their training form. Received: {model.name}"

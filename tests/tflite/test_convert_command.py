@@ -174,7 +174,21 @@ def test_a_really_full_disk_leaves_nothing(run_folder, tiny_disk, capsys):
         (["--int8", "--model", "bad.keras"], "expected a .keras file as Keras saves it. Received: bad.keras"),
         (["--int8", "--model", "digits_run", "--width", "0.5"], "--width belongs to networks built here"),
         (["--int8", "--model", "digits_run", "--size", "64"], "expected --size 32, the model's own"),
-        (["--int8", "--model", "digits_run", "--weights", "none"], "expected either --model or --weights"),
+        (["--int8", "--model", "digits_run", "--weights", "none"], "--weights belongs to networks built here"),
+        (
+            ["--int8", "--model", "mobilenetv2", "--ratio", "3"],
+            "--ratio does not apply to mobilenetv2",
+        ),
+        (
+            ["--int8", "--model", "ghost_vgg16", "--width", "0.5"],
+            "of it: --ratio, --dw-size. Received: --width 0.5",
+        ),
+        (["--int8", "--model", "regnetx", "--weights", "imagenet"], "ghostnetv2, ghostnetv3. Received: regnetx"),
+        (
+            ["--int8", "--weights", "imagenet", "--ratio", "3"],
+            "published network for ImageNet weights. Received: --ratio 3",
+        ),
+        (["--int8", "--weights", "none", "--model", "regnetx", "--variant", "9"], "Received: variant='9'"),
         (["--int8", "--weights", "gone.h5"], "Received: gone.h5, which is no file"),
         (["--int8", "--weights", "imagenet", "--width", "0.25"], "published ImageNet weights"),
         (["--fp32", "--input-type", "uint8"], "--input-type and --output-type belong to --int8"),
