@@ -8,6 +8,7 @@ if not __package__:  # run as a script: import from the checkout, not from this 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import argparse  # noqa: E402
+import functools  # noqa: E402
 import hashlib  # noqa: E402
 from datetime import datetime, timezone  # noqa: E402
 
@@ -74,20 +75,24 @@ def _file(model: Path) -> Path:
     return file
 
 
+@functools.lru_cache(maxsize=1)
+def _data(name: str | None, data_dir: str | None, run: Path | None, size: int):
+    """The data to measure on, read once for all the models of a command that share them."""
+    from ghostnet_tf.training.data import load_data
+
+    return load_run_data(run) if name is None else load_data(name, data_dir=data_dir, size=size)
+
+
 def _evaluate(file: Path, arguments: argparse.Namespace) -> dict:
     from ghostnet_tf.training import metrics
     from ghostnet_tf.training.confusion import draw_confusion
-    from ghostnet_tf.training.data import load_data
     from ghostnet_tf.training.predict import load_predictor
 
     predictor = load_predictor(file, arguments.num_threads)
     run = run_folder(file)
-    if arguments.data is None:
-        data = load_run_data(run)
-        if predictor.size != data.test.size:
-            raise BadInput(f"{file} takes images of {predictor.size} px, the run's data have {data.test.size}")
-    else:
-        data = load_data(arguments.data, data_dir=arguments.data_dir, size=predictor.size)
+    data = _data(arguments.data, arguments.data_dir, run if arguments.data is None else None, predictor.size)
+    if predictor.size != data.test.size:
+        raise BadInput(f"{file} takes images of {predictor.size} px, the run's data have {data.test.size}")
     if predictor.classes != len(data.labels):
         raise BadInput(f"{file} knows {predictor.classes} classes, the data have {len(data.labels)}")
 
