@@ -175,5 +175,7 @@ def _frozen(model) -> Iterator[str]:
     module = tf.Module()
     module.serve = signature(lambda inputs: {f"output_{i}": output for i, output in enumerate(frozen(inputs))})
     with tempfile.TemporaryDirectory(prefix="ghostnet-tf-") as folder:
-        tf.saved_model.save(module, folder, signatures=module.serve)
+        # Gradients are of no use here, and those of `tf.nn.silu` do not survive freezing.
+        options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+        tf.saved_model.save(module, folder, signatures=module.serve, options=options)
         yield folder

@@ -1,5 +1,6 @@
 """The stage of G-Ghost networks (Han et al., "GhostNets on Heterogeneous Devices via Cheap Operations", IJCV 2022)."""
 
+import math
 from collections.abc import Callable
 
 import keras
@@ -7,6 +8,8 @@ import keras
 from ghostnet_tf.layers.composite import Composite, strided_shape
 from ghostnet_tf.layers.convolution import ConvBN
 from ghostnet_tf.layers.pointwise import Conv2D
+
+GATHERED = 4  # maps in one concatenation: XNNPACK leaves those of many to the interpreter
 
 
 @keras.saving.register_keras_serializable(package="ghostnet_tf")
@@ -107,7 +110,10 @@ class GGhostStage(Composite):
                 keras.layers.GlobalAveragePooling2D(keepdims=True, **options(f"mix_pool_{index}"))
                 for index in range(len(self.thin) + released)
             ]
-            self.gather = keras.layers.Concatenate(**options("mix_concat")) if len(self.pools) > 1 else None
+            self.gather = [
+                keras.layers.Concatenate(**options(f"mix_concat_{index}"))
+                for index in range(math.ceil((len(self.pools) - 1) / (GATHERED - 1)))
+            ]
             if released:
                 self.mixing = [
                     ConvBN(self.ghosts, **options("mix_1")),
@@ -134,7 +140,9 @@ class GGhostStage(Composite):
         if self.mix:
             # The mean of a concatenation is the concatenation of means: less to move.
             means = [pool(block) for pool, block in zip(self.pools, blocks, strict=True)]
-            offset = means[0] if self.gather is None else self.gather(means)
+            for concatenate in self.gather:
+                means = [concatenate(means[:GATHERED]), *means[GATHERED:]]
+            (offset,) = means
             for layer in self.mixing:
                 offset = layer(offset, training=training)
             ghosts = self.add([ghosts, offset])

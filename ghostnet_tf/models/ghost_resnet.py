@@ -5,7 +5,7 @@
 
 import keras
 
-from ghostnet_tf.layers import ConvBN, GhostModule, ResidualBottleneck
+from ghostnet_tf.layers import AveragePooling2D, ConvBN, GhostModule, ResidualBottleneck
 from ghostnet_tf.models import _build
 
 RESNET56 = (
@@ -117,7 +117,8 @@ def _basic_block(x, filters: int, strides: int, ratio: int, dw_size: int, name: 
     """Two 3x3 modules and the shortcut without parameters: every second pixel, new channels zero (option A)."""
     shortcut = x
     if strides > 1:
-        shortcut = keras.layers.MaxPooling2D(1, strides=strides, name=f"{name}_shortcut")(shortcut)
+        # The mean of one pixel, since XNNPACK takes no pooling by maximum of one.
+        shortcut = AveragePooling2D(1, strides=strides, name=f"{name}_shortcut")(shortcut)
     missing = filters - x.shape[-1]
     if missing:
         shortcut = keras.ops.pad(shortcut, [(0, 0), (0, 0), (0, 0), (missing // 2, missing - missing // 2)])

@@ -37,10 +37,10 @@ def mean(x):
     return np.mean(x, axis=(1, 2), keepdims=True)
 
 
-@pytest.mark.parametrize("form", ["paper", "released"])
-def test_output_is_what_the_parts_compute(form):
+@pytest.mark.parametrize(("form", "depth"), [("paper", 2), ("paper", 4), ("released", 4), ("released", 9)])
+def test_output_is_what_the_parts_compute(form, depth):
     x = RNG.normal(size=(2, 8, 8, 5)).astype("float32")
-    layer = settled(stage(form), x)
+    layer = settled(stage(form, depth=depth), x)
     base = np.asarray(layer.base(x))
     thin_input, rest = (base[..., :6], base[..., 6:]) if form == "released" else (base, base)
     outputs, y = [base] if form == "released" else [], thin_input
