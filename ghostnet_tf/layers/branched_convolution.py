@@ -5,7 +5,7 @@ import numpy as np
 
 from ghostnet_tf.layers.batch_norm import BatchNormalization
 from ghostnet_tf.layers.composite import Composite, strided_shape
-from ghostnet_tf.layers.convolution import BATCH_NORM, ConvBN, activation_layer
+from ghostnet_tf.layers.convolution import BATCH_NORM, ConvBN, activation_layer, scale_and_shift
 
 
 @keras.saving.register_keras_serializable(package="ghostnet_tf")
@@ -94,6 +94,5 @@ class BranchedConvBN(Composite):
 
 def _normalized(kernel: np.ndarray, bn: BatchNormalization, depthwise: bool) -> tuple[np.ndarray, np.ndarray]:
     """Kernel and bias of a convolution together with the normalization after it, in float64."""
-    gamma, beta, mean, variance = (np.float64(weight.numpy()) for weight in bn.weights)
-    scale = gamma / np.sqrt(variance + bn.epsilon)
-    return kernel * (scale.reshape(kernel.shape[2:]) if depthwise else scale), beta - mean * scale
+    scale, shift = scale_and_shift(*(weight.numpy() for weight in bn.weights), bn.epsilon)
+    return kernel * (scale.reshape(kernel.shape[2:]) if depthwise else scale), shift

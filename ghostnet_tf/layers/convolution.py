@@ -1,6 +1,7 @@
 """Convolutions as the published models use them: PyTorch's padding, normalization right after."""
 
 import keras
+import numpy as np
 
 from ghostnet_tf.layers.batch_norm import BatchNormalization
 from ghostnet_tf.layers.composite import Composite, strided_shape
@@ -15,6 +16,13 @@ def he_normal_depthwise(kernel_size: tuple[int, int]) -> keras.initializers.Init
     return keras.initializers.RandomNormal(stddev=(2.0 / (kernel_size[0] * kernel_size[1])) ** 0.5)
 
 
+def scale_and_shift(gamma, beta, mean, variance, epsilon: float) -> tuple[np.ndarray, np.ndarray]:
+    """What batch normalization multiplies each channel by and then adds in inference, in float64."""
+    gamma, beta, mean, variance = (np.asarray(values, np.float64) for values in (gamma, beta, mean, variance))
+    scale = gamma / np.sqrt(variance + epsilon)
+    return scale, beta - mean * scale
+
+
 @keras.saving.register_keras_serializable(package="ghostnet_tf")
 class ConvBN(Composite):
     """Convolution, batch normalization and an optional activation.
@@ -22,12 +30,13 @@ class ConvBN(Composite):
     Args:
         filters: Output channels; `None` makes it depthwise, with `depth_multiplier` outputs a channel.
         kernel_size: Window, an odd integer or a pair of them.
-        strides: 1 or 2 in the published models. Padding is symmetric, `kernel_size // 2` on every side, as in
-            PyTorch: at stride 1 that equals `"same"`; above it, `"same"` would shift the window by a pixel.
+        strides: 1 or 2 in the published models.
         activation: A Keras activation name, or `None` for linear.
         use_bias: Whether the convolution has a bias of its own before the normalization.
         depth_multiplier: Outputs a channel of a depthwise convolution.
         normalized: Whether the convolution is followed by batch normalization.
+        padding: `"symmetric"` as in PyTorch, `kernel_size // 2` on every side, or TensorFlow's `"same"`. At stride 1
+            they are equal; above it, `"same"` shifts the window by a pixel where the size is even.
         groups: Splits the channels of a convolution that is not depthwise into this many that see only each other.
 
     Input `(batch, height, width, channels)`; output `(batch, ceil(height / strides), ceil(width / strides), filters)`.
@@ -43,6 +52,7 @@ class ConvBN(Composite):
         depth_multiplier=1,
         groups=1,
         normalized=True,
+        padding="symmetric",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -54,15 +64,19 @@ class ConvBN(Composite):
         self.depth_multiplier = depth_multiplier
         self.groups = groups
         self.normalized = normalized
+        self.padding = padding
+        if padding not in ("symmetric", "same"):
+            raise ValueError(f'Expected `padding` to be "symmetric" or "same". Received: padding={padding!r}')
         if any(k < 1 or k % 2 == 0 for k in self.kernel_size):
             raise ValueError(f"Expected `kernel_size` to be odd and positive. Received: kernel_size={kernel_size}")
 
         options = {"strides": strides, "use_bias": use_bias, "dtype": self.dtype_policy}
-        options |= {"padding": "same" if strides == 1 else "valid", "name": self.sublayer_name("conv")}
+        options["name"] = self.sublayer_name("conv")
+        options["padding"] = "same" if strides == 1 or padding == "same" else "valid"
         self.pad = None
-        if strides > 1 and self.kernel_size != (1, 1):
-            padding = tuple(k // 2 for k in self.kernel_size)
-            self.pad = keras.layers.ZeroPadding2D(padding, name=self.sublayer_name("pad"), dtype=self.dtype_policy)
+        if options["padding"] == "valid" and self.kernel_size != (1, 1):
+            zeros = tuple(k // 2 for k in self.kernel_size)
+            self.pad = keras.layers.ZeroPadding2D(zeros, name=self.sublayer_name("pad"), dtype=self.dtype_policy)
         if filters is None:
             self.conv = keras.layers.DepthwiseConv2D(
                 self.kernel_size,
@@ -105,6 +119,7 @@ class ConvBN(Composite):
             "depth_multiplier": self.depth_multiplier,
             "groups": self.groups,
             "normalized": self.normalized,
+            "padding": self.padding,
         }
 
 

@@ -25,6 +25,8 @@ class GhostBottleneck(Composite):
             neither stride nor projection.
         strides: 1 or 2.
         se_ratio: Squeeze-and-excitation ratio after the (strided) expansion, 0 for none.
+        se_divisor, se_gate: See `SqueezeExcite`.
+        padding: Of the strided convolutions, see `ConvBN`; without `branches` only.
         ratio, dw_size, cheap_operation: Of both modules, see `GhostModule`.
         attention: Whether the first module has attention, see `GhostModule`.
         branches: Of both modules and the strided depthwise convolution, see `GhostModule`.
@@ -44,6 +46,9 @@ class GhostBottleneck(Composite):
         cheap_operation="depthwise",
         attention=False,
         branches=None,
+        se_divisor=4,
+        se_gate="hard_sigmoid",
+        padding="symmetric",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -57,6 +62,11 @@ class GhostBottleneck(Composite):
         self.cheap_operation = cheap_operation
         self.attention = attention
         self.branches = branches
+        self.se_divisor = se_divisor
+        self.se_gate = se_gate
+        self.padding = padding
+        if branches is not None and padding != "symmetric":
+            raise ValueError(f"Expected symmetric padding with branches. Received: padding={padding!r}")
 
     def build(self, input_shape):
         def options(role):
@@ -68,14 +78,16 @@ class GhostBottleneck(Composite):
         self.ghost1 = GhostModule(self.expansion, attention=self.attention, **ghost, **options("ghost1"))
         self.dw = None
         if self.strides > 1 and self.branches is None:
-            self.dw = ConvBN(None, **depthwise, **options("dw"))
+            self.dw = ConvBN(None, **depthwise, padding=self.padding, **options("dw"))
         elif self.strides > 1:
             self.dw = BranchedConvBN(None, **depthwise, branches=self.branches, **options("dw"))
-        self.se = SqueezeExcite(self.se_ratio, **options("se")) if self.se_ratio else None
+        self.se = None
+        if self.se_ratio:
+            self.se = SqueezeExcite(self.se_ratio, self.se_divisor, self.se_gate, **options("se"))
         self.ghost2 = GhostModule(self.filters, activation=None, **ghost, **options("ghost2"))
         self.shortcut_dw = self.shortcut_pw = None
         if self.strides > 1 or input_shape[-1] != self.filters:
-            self.shortcut_dw = ConvBN(None, **depthwise, **options("shortcut_dw"))
+            self.shortcut_dw = ConvBN(None, **depthwise, padding=self.padding, **options("shortcut_dw"))
             self.shortcut_pw = ConvBN(self.filters, activation=None, **options("shortcut_pw"))
         self.add = keras.layers.Add(**options("add"))
         super().build(input_shape)
@@ -107,4 +119,7 @@ class GhostBottleneck(Composite):
             "cheap_operation": self.cheap_operation,
             "attention": self.attention,
             "branches": self.branches,
+            "se_divisor": self.se_divisor,
+            "se_gate": self.se_gate,
+            "padding": self.padding,
         }

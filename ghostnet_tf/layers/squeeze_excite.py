@@ -1,4 +1,4 @@
-"""Squeeze and excitation with a hard-sigmoid gate, as in MobileNetV3 and GhostNet."""
+"""Squeeze and excitation with a piecewise linear gate, as in MobileNetV3 and GhostNet."""
 
 import keras
 
@@ -17,21 +17,26 @@ class SqueezeExcite(Composite):
     """Scales each channel by a gate in [0, 1] computed from the channels' means.
 
     Mean over the image, 1x1 convolution to `make_divisible(se_ratio * channels, divisor)` channels, ReLU, 1x1
-    convolution back, hard sigmoid `relu6(x + 3) / 6`. Both convolutions have biases and no normalization.
+    convolution back, gate. Both convolutions have biases and no normalization.
 
     Args:
         se_ratio: Share of the channels in the bottleneck, above 0.
         divisor: The bottleneck's width is a multiple of it.
+        gate: `"hard_sigmoid"`, `relu6(x + 3) / 6`, or `"clip"`, `min(max(x, 0), 1)`.
 
-    Input and output `(batch, height, width, channels)`. Source: the official `ghostnet_pytorch`.
+    Input and output `(batch, height, width, channels)`. Source: the official `ghostnet_pytorch`, and for the clipping
+    gate the official TensorFlow code.
     """
 
-    def __init__(self, se_ratio=0.25, divisor=4, **kwargs):
+    def __init__(self, se_ratio=0.25, divisor=4, gate="hard_sigmoid", **kwargs):
         super().__init__(**kwargs)
         if se_ratio <= 0:
             raise ValueError(f"Expected `se_ratio` above 0. Received: se_ratio={se_ratio}")
+        if gate not in ("hard_sigmoid", "clip"):
+            raise ValueError(f'Expected `gate` to be "hard_sigmoid" or "clip". Received: gate={gate!r}')
         self.se_ratio = se_ratio
         self.divisor = divisor
+        self.gate = gate
 
     def build(self, input_shape):
         channels = input_shape[-1]
@@ -42,16 +47,24 @@ class SqueezeExcite(Composite):
         self.reduce = Conv2D(squeezed, 1, name=self.sublayer_name("reduce"), **init, **policy)
         self.act = layers.ReLU(name=self.sublayer_name("act"), **policy)
         self.expand = Conv2D(channels, 1, name=self.sublayer_name("expand"), **init, **policy)
-        self.gate = layers.Activation("hard_sigmoid", name=self.sublayer_name("gate"), **policy)
+        self.gating = [layers.Activation("hard_sigmoid", name=self.sublayer_name("gate"), **policy)]
+        if self.gate == "clip":  # the hard sigmoid of 6 x - 3: XNNPACK takes it in int8, but no clipping at 1
+            self.gating.insert(0, layers.Rescaling(6, -3, name=self.sublayer_name("gate_rescale"), **policy))
         self.scale = layers.Multiply(name=self.sublayer_name("scale"), **policy)
         super().build(input_shape)
 
     def call(self, inputs):
-        gate = self.gate(self.expand(self.act(self.reduce(self.pool(inputs)))))
-        return self.scale([inputs, gate])
+        x = self.expand(self.act(self.reduce(self.pool(inputs))))
+        for layer in self.gating:
+            x = layer(x)
+        return self.scale([inputs, x])
 
     def compute_output_shape(self, input_shape):
         return input_shape
 
     def get_config(self):
-        return super().get_config() | {"se_ratio": self.se_ratio, "divisor": self.divisor}
+        return super().get_config() | {
+            "se_ratio": self.se_ratio,
+            "divisor": self.divisor,
+            "gate": self.gate,
+        }

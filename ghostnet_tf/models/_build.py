@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import keras
 
+from ghostnet_tf.layers.batch_norm import BatchNormalization
+from ghostnet_tf.layers.convolution import BATCH_NORM
 from ghostnet_tf.layers.pointwise import Conv2D
 
 MEAN = (0.485, 0.456, 0.406)  # ImageNet, RGB, of values in [0, 1]
@@ -60,11 +62,16 @@ def downsampling_strides(shape) -> Iterator[int]:
     return iter((1 if side < SMALL_SIZE else 2, 2, 2, 2, 1 if side < SMALL_SIZE // 2 else 2))
 
 
-def head(x, filters: int, classes: int, classifier_activation: str | None, dropout_rate: float):
-    """Mean over the image, 1x1 convolution with bias to `filters`, ReLU, dropout, classifier."""
+def head(x, filters: int, classes: int, classifier_activation: str | None, dropout_rate: float, normalized=False):
+    """Mean over the image, 1x1 convolution to `filters`, ReLU, dropout, classifier.
+
+    The convolution has a bias or, if `normalized`, batch normalization.
+    """
     layers = keras.layers
     x = layers.GlobalAveragePooling2D(keepdims=True, name="head_pool")(x)
-    x = Conv2D(filters, 1, kernel_initializer="he_normal", name="head_conv")(x)
+    x = Conv2D(filters, 1, use_bias=not normalized, kernel_initializer="he_normal", name="head_conv")(x)
+    if normalized:
+        x = BatchNormalization(name="head_bn", **BATCH_NORM)(x)
     x = layers.ReLU(name="head_act")(x)
     x = layers.Flatten(name="head_flatten")(x)
     return classifier(x, classes, classifier_activation, dropout_rate)

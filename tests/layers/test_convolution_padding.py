@@ -36,8 +36,15 @@ def test_even_windows_are_refused(kernel):
         ConvBN(4, kernel)
 
 
+def test_unknown_padding_is_refused():
+    with pytest.raises(ValueError, match=r"""Expected `padding` to be "symmetric" or "same". Received: padding='va"""):
+        ConvBN(4, 3, padding="valid")
+
+
 def test_config_round_trip():
-    layer = ConvBN(None, (1, 5), strides=2, activation="hard_sigmoid", use_bias=True, depth_multiplier=3, name="this")
+    layer = ConvBN(
+        None, (1, 5), strides=2, activation="hard_sigmoid", use_bias=True, depth_multiplier=3, padding="same"
+    )
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     assert isinstance(again, ConvBN) and again.get_config() == layer.get_config()
     assert again.compute_output_shape((None, 9, None, 2)) == (None, 5, None, 6)

@@ -11,6 +11,7 @@ SIZES = {"GhostVGG16": 32, "GhostResNet56": 32}
 FAMILIES = {
     "GhostNet": ("GhostNet", {"width": 0.25}),
     "GhostNet, deeper, of other modules": ("GhostNet", {"width": 0.1, "depth": 1.2, "dw_size": (3, 5)}),
+    "GhostNet, as the paper's TensorFlow code": ("GhostNet", {"width": 0.1, "dialect": "tf"}),
     "GhostNetV2": ("GhostNetV2", {"width": 0.1}),
     "GhostNetV3": ("GhostNetV3", {"width": 0.1}),
     "Ghost-VGG-16": ("GhostVGG16", {}),

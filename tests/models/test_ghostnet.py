@@ -101,6 +101,8 @@ def test_last_maps_of_a_real_network():
         ({"classifier_activation": "relu"}, "Received: classifier_activation='relu'"),
         ({"include_top": False, "pooling": "mean"}, "Received: pooling='mean'"),
         ({"weights": "imagnet"}, "Received: weights='imagnet'"),
+        ({"dialect": "caffe"}, "Expected `dialect` to be one of 'release', 'paper', 'tf'. Received: dialect='caffe'"),
+        ({"rounding": "up"}, "Expected `rounding` to be one of 'release', 'tf', None. Received: rounding='up'"),
     ],
 )
 def test_impossible_arguments(few_rows, arguments, message):
