@@ -8,7 +8,8 @@ _LAYERS = {
     "stem_conv": "conv1",
     "stem_bn": "bn1",
     "classifier": "fc",
-    "head_conv": "head_conv",  # the loader asks for it; neither side has one
+    "head_conv": "head_conv",  # the loader asks for these; neither side has them
+    "head_bn": "head_bn",
 }
 _IN_STAGE = {
     "cheap_conv": "cheap.0",

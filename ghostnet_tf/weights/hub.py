@@ -10,7 +10,11 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 class WeightsUnavailable(RuntimeError):
-    """Published weights cannot be had: not cached and the hub does not answer, or the file is not what it states."""
+    """Weights cannot be had from where they are.
+
+    Published ones are not cached and the hub does not answer, or the file is not what it states; or the package that
+    reads a file is not installed.
+    """
 
 
 def fetch(tag: str, timeout: float = 10.0) -> Path:

@@ -1,6 +1,7 @@
 """PyTorch's tensor names and layouts for our variables.
 
-The names are those of timm and of the official `ghostnet_pytorch`, which agree.
+The names are those of timm, with which the official `ghostnet_pytorch` and `ghostnetv2_pytorch` agree; see
+`timm_name` for `ghostnetv3_pytorch`.
 """
 
 import itertools
@@ -24,6 +25,7 @@ _LAYERS = {
     "final_conv": f"{_FINAL}.conv",
     "final_bn": f"{_FINAL}.bn1",
     "head_conv": "conv_head",
+    "head_bn": "bn_head",  # ours: no published PyTorch model has it
     "classifier": "classifier",
 }
 _IN_BLOCK = {
@@ -52,6 +54,7 @@ for _role in ("ghost1_primary", "ghost1_cheap", "ghost2_primary", "ghost2_cheap"
         _IN_BLOCK[f"{_role}_{_ours}_conv"] = f"{_role.replace('_', '.')}_rpr_{_theirs}.conv"
         _IN_BLOCK[f"{_role}_{_ours}_bn"] = f"{_role.replace('_', '.')}_rpr_{_theirs}.bn1"
     _IN_BLOCK[f"{_role}_identity"] = f"{_role.replace('_', '.')}_rpr_skip"
+COUNTERS = ("num_batches_tracked", "total_ops", "total_params")  # PyTorch's, and those of a tool that counts
 VARIABLES = {
     "kernel": "weight",
     "bias": "bias",
@@ -60,6 +63,16 @@ VARIABLES = {
     "moving_mean": "running_mean",
     "moving_variance": "running_var",
 }
+
+
+def timm_name(tensor: str) -> str | None:
+    """timm's name of a tensor in an official checkpoint; `None` for counters, which are no weights.
+
+    Normalization in the official GhostNetV3's branches is called `bn`; training on several devices adds `module.`.
+    """
+    if tensor.rsplit(".", 1)[-1] in COUNTERS:
+        return None
+    return re.sub(r"(_rpr_(?:conv\.\d+|scale))\.bn\.", r"\1.bn1.", tensor.removeprefix("module."))
 
 
 def torch_name(variable: str) -> str:

@@ -7,10 +7,14 @@ import json
 import threading
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from huggingface_hub import constants
 from safetensors.numpy import save_file
+
+from ghostnet_tf.layers.composite import variable_key
+from ghostnet_tf.weights.torch_names import torch_name
 
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
@@ -55,6 +59,25 @@ def golden_checkpoint(golden_tensors, tmp_path):
 def golden_logits():
     """`golden_logits(name)` gives the reference's logits."""
     return lambda name: np.load(GOLDEN / f"{name}.npz")["logits"]
+
+
+@pytest.fixture(scope="session")
+def torch_tensors():
+    """`torch_tensors(model)` gives a model's state_dict, under PyTorch's names and in its layouts."""
+
+    def tensors(model: keras.Model) -> dict[str, np.ndarray]:
+        depthwise = {layer.name for layer in model._flatten_layers() if isinstance(layer, keras.layers.DepthwiseConv2D)}
+        found = {}
+        for weight in model.weights:
+            key, value = variable_key(weight), weight.numpy()
+            if key.split("/")[0] in depthwise:
+                value = value.transpose(2, 3, 0, 1).reshape(-1, 1, *value.shape[:2])
+            elif value.ndim == 4:
+                value = value.transpose(3, 2, 0, 1)
+            found[torch_name(key)] = np.ascontiguousarray(value.T if value.ndim == 2 else value)
+        return found
+
+    return tensors
 
 
 class Hub:

@@ -128,7 +128,12 @@ def test_flattened_networks_take_the_same_files(saved):
         ("bad.safetensors", b"not tensors", "Expected `weights` to be a readable file"),
         ("bad.weights.h5", b"not hdf5", "Expected `weights` to be a readable file"),
         ("bad.keras", b"not a zip", "Expected `weights` to be a readable file"),
-        ("model.pth", b"pickled", "a file ending in .safetensors, .weights.h5, .keras"),
+        ("bad.index", b"not a table", "Expected `weights` to be a readable file"),
+        (
+            "model.npz",
+            b"arrays",
+            "a file ending in .safetensors, .weights.h5, .keras, .pth, .pth.tar, .pt, .bin, .index",
+        ),
         ("imagnet", None, "Expected `weights` to be one of ghostnet_100.in1k"),
     ],
 )
@@ -154,6 +159,7 @@ def test_a_keras_file_runs_no_code(tmp_path):
         ({"width": 0.5}, "Expected a width with published ImageNet weights (for ghostnet: 1). Received: width=0.5"),
         ({"ratio": 3}, 'Expected the published network with weights="imagenet". Received: other ratio'),
         ({"dw_size": 5}, "Received: other dw_size"),
+        ({"dialect": "paper"}, "Received: other dialect"),
         ({"include_top": False, "input_shape": (64, 64, 1)}, "Received: other input channels"),
         ({"input_shape": (47, 64, 3)}, "Received: other input size (below 48 pixels)"),
     ],
