@@ -1,6 +1,7 @@
 """What a training run is made of, as a TOML file that can be given back with `--config`."""
 
 import dataclasses
+import json
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,14 @@ if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
+
+# --augment NAME -> what it does
+AUGMENTATIONS = {
+    "none": "the images as evaluation sees them",
+    "shift": "shifted by up to an eighth",
+    "crop-flip": "shifted by up to an eighth, mirrored half of the time",
+    "photo": "a random part of at least --crop-area, mirrored half of the time",
+}
 
 
 @dataclass
@@ -27,12 +36,29 @@ class RunConfig:
         dropout_rate: Before its classifier.
         weights: Starting weights: `None`, `"imagenet"` or a file.
         size: Pixels a side.
-        augment: A key of `pipeline.AUGMENTATIONS`.
+        augment: A key of `AUGMENTATIONS`.
+        crop_area: Smallest share of a photo's area that `"photo"` keeps (0.08 in the papers).
+        color_jitter: Brightness, contrast and saturation change by up to this share (0.4 in the papers); 0 for none.
+        rand_augment: Strength of `keras.layers.RandAugment`, two operations an image: 0.1 turns by up to 36 degrees,
+            0 for none.
+        random_erasing: Share of the images of which a rectangle is erased.
+        mixup, cutmix: Of `keras.layers.MixUp` (its `alpha`) and `CutMix` (the same of its distribution); with both,
+            each batch gets one of them; 0 for none.
         epochs, batch_size: Of the training.
         learning_rate: Peak of the schedule; linear warm-up over `warmup_epochs`, then cosine to 0.
         momentum: Of SGD with Nesterov's correction.
         weight_decay: As in PyTorch's SGD (an L2 gradient), on kernels only.
         label_smoothing: Share of the target spread over all classes.
+        class_weights: `"balanced"`: an image counts by the inverse of its class's frequency, 1 on average.
+        clipnorm, global_clipnorm: Longest gradient of a variable, or of all together; at most one of both.
+        gradient_accumulation_steps: Batches whose mean gradient makes one update.
+        ema: Momentum, by update, of a moving average of the trained weights, which is what is evaluated and saved
+            (statistics of normalization are averages as they are); 0 for none.
+        mixed_precision: `"float16"` or `"bfloat16"`, see `precision`.
+        early_stopping: Epochs without a better held-out accuracy after which the run ends.
+        keep: Which weights become `model.keras`: `"last"`, or `"best"` on the held-out images.
+        tensorboard: Whether to write logs for TensorBoard into the run folder.
+        steps_per_execution: Steps that TensorFlow runs without returning to Python; divides the steps of an epoch.
         seed: Of initialization, order, augmentation and of splits made here.
     """
 
@@ -48,6 +74,12 @@ class RunConfig:
     weights: str | None = None
     size: int | None = None
     augment: str | None = None
+    crop_area: float = 0.25
+    color_jitter: float = 0.0
+    rand_augment: float = 0.0
+    random_erasing: float = 0.0
+    mixup: float = 0.0
+    cutmix: float = 0.0
     epochs: int = 20
     batch_size: int = 128
     learning_rate: float | None = None
@@ -55,6 +87,16 @@ class RunConfig:
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
+    class_weights: str | None = None
+    clipnorm: float | None = None
+    global_clipnorm: float | None = None
+    gradient_accumulation_steps: int = 1
+    ema: float = 0.0
+    mixed_precision: str | None = None
+    early_stopping: int | None = None
+    keep: str | None = None
+    tensorboard: bool = False
+    steps_per_execution: int = 1
     seed: int = 0
 
     def __post_init__(self):
@@ -77,12 +119,13 @@ class RunConfig:
     def resolved(self, *, size: int, flip: bool, photos: bool) -> "RunConfig":
         """A copy in which the data set's properties have filled in what was `None`."""
         small = "crop-flip" if flip else "shift"
-        scratch = 0.2 * self.batch_size / 128
+        scratch = 0.2 * self.batch_size * self.gradient_accumulation_steps / 128
         return dataclasses.replace(
             self,
             size=size,
             augment=self.augment or ("photo" if photos else small),
             learning_rate=self.learning_rate or (scratch if self.weights is None else scratch / 10),
+            keep=self.keep or ("last" if self.early_stopping is None else "best"),
         )
 
     def save(self, path: Path) -> None:
@@ -114,14 +157,14 @@ def read_config(path: Path) -> dict:
     for key, value in values.items():
         choose(f"setting in {path}", key, fields)
         expected = _types(fields[key].type)
-        if isinstance(value, bool) or not isinstance(value, expected):
+        if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
             names = " or ".join(kind.__name__ for kind in expected)
             raise BadInput(f"{path}: expected `{key}` as {names}. Received: {value!r}")
     return values
 
 
 def _types(annotation) -> tuple[type, ...]:
-    kinds = {"int": (int,), "float": (float, int), "str": (str,)}
+    kinds = {"int": (int,), "float": (float, int), "str": (str,), "bool": (bool,)}
     return kinds[str(getattr(annotation, "__name__", annotation)).split(" ")[0]]
 
 
@@ -173,13 +216,17 @@ def check_output(folder: Path, data: str, overwrite: bool = False) -> None:
         raise BadInput(f"{data} lies in {folder}, which --overwrite would remove; give another --output")
 
 
+def recorded_split(folder: Path | str) -> dict[str, list[str]] | None:
+    """The photos of each part in a run that was trained on a folder of them, else `None`; for `data.load_data`."""
+    record = Path(folder) / "split.json"
+    return json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
+
+
 def load_run_data(folder: Path | str):
     """The data set of a run, `data.Data`, in the very split that the run was trained with."""
-    import json
-
     from ghostnet_tf.training.data import load_data
 
     config = load_run(folder)
-    record = Path(folder) / "split.json"
-    split = json.loads(record.read_text(encoding="utf-8")) if record.is_file() else None
-    return load_data(config.data, data_dir=config.data_dir, size=config.size, seed=config.seed, split=split)
+    return load_data(
+        config.data, data_dir=config.data_dir, size=config.size, seed=config.seed, split=recorded_split(folder)
+    )

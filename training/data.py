@@ -86,6 +86,21 @@ class Data:
     labels: list[str]
     flip: bool = True
 
+    def __post_init__(self):
+        for name, part in self.parts.items():
+            wrong = np.flatnonzero((part.labels < 0) | (part.labels >= len(self.labels)))
+            if len(wrong):
+                raise BadInput(
+                    f"expected labels of 0 to {len(self.labels) - 1}, {len(self.labels)} classes. Received: "
+                    f"{part.labels[wrong[0]]} of {name} image {wrong[0]}, {len(wrong)} such images in all"
+                )
+
+    @property
+    def parts(self) -> dict[str, Split]:
+        """The splits by name, `test` only where it is not `val`."""
+        parts = {"train": self.train, "val": self.val}
+        return parts if self.test is self.val else {**parts, "test": self.test}
+
 
 def load_data(
     name: str,
@@ -119,10 +134,7 @@ def load_data(
 
 def split_of(data: Data, folder: Path) -> dict[str, list[str]]:
     """The files of a folder data set by split, relative to `folder`, for a record that `load_data` takes back."""
-    parts = {"train": data.train, "val": data.val}
-    if data.test is not data.val:
-        parts["test"] = data.test
-    return {name: [path.relative_to(folder).as_posix() for path in part.items] for name, part in parts.items()}
+    return {name: [path.relative_to(folder).as_posix() for path in part.items] for name, part in data.parts.items()}
 
 
 def _digits(size: int, seed: int) -> Data:

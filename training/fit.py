@@ -1,7 +1,6 @@
 """One training run, from settings to a run folder."""
 
 import dataclasses
-import json
 import platform
 import resource
 import shlex
@@ -13,24 +12,28 @@ from importlib.metadata import version
 from pathlib import Path
 
 import keras
+import numpy as np
 
 import ghostnet_tf
 from ghostnet_tf.commands import BadInput, MissingResource, log, write_json, write_text, written_whole
 from ghostnet_tf.models import BUILDERS
-from ghostnet_tf.training import callbacks, metrics
-from ghostnet_tf.training.config import RunConfig, check_output
+from ghostnet_tf.training import callbacks, identity, metrics
+from ghostnet_tf.training.checkpoints import checkpoint, checkpoint_epoch, latest_checkpoint
+from ghostnet_tf.training.config import RunConfig, check_output, recorded_split
 from ghostnet_tf.training.data import Data, load_data, split_of
-from ghostnet_tf.training.pipeline import evaluation_batches, training_batches
-from ghostnet_tf.training.schedule import optimizer
+from ghostnet_tf.training.history import best_epoch, out_of_patience, read_metrics
+from ghostnet_tf.training.pipeline import evaluation_batches, images_per_second, training_batches
+from ghostnet_tf.training.precision import log_precision, mixed_precision
+from ghostnet_tf.training.schedule import learning_rate, optimizer
 from ghostnet_tf.weights import WeightsUnavailable
 
 
 def train(config: RunConfig, folder: Path, resume: bool = False) -> dict:
     """Trains a model and fills the run folder.
 
-    Writes `config.toml`, `labels.txt`, `environment.json`, after each epoch `metrics.csv`, `curves.png` and a
-    checkpoint, at the end `model.keras` and an entry in `evaluation.json`. For a folder of photos that is split
-    here, `split.json` records the split.
+    Writes `config.toml`, `labels.txt`, `environment.json` and `resume.json`, after each epoch `metrics.csv`,
+    `curves.png` and a checkpoint, at the end `model.keras`, `model.json`, which says whose weights it holds, and an
+    entry in `evaluation.json`. For a folder of photos that is split here, `split.json` records the split.
 
     Args:
         config: The settings.
@@ -40,27 +43,46 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> dict:
     Returns:
         The test result, see `metrics.accuracy`.
     """
-    record = folder / "split.json"
-    split = json.loads(record.read_text(encoding="utf-8")) if resume and record.is_file() else None
-    data = load_data(config.data, data_dir=config.data_dir, size=config.size, seed=config.seed, split=split)
-    if len(data.train) < config.batch_size:
-        raise BadInput(
-            f"expected at least one batch of training images. Received: {len(data.train)} images, "
-            f"--batch-size {config.batch_size}"
-        )
-    config = config.resolved(size=data.train.size, flip=data.flip, photos=data.train.encoded)
+    data, config = prepare(config, recorded_split(folder) if resume else None)
     keras.utils.set_random_seed(config.seed)
-    logits = build(config, len(data.labels), classifier_activation=None)
-    if not resume:
-        _begin(folder, config, data)
+    with mixed_precision(config.mixed_precision):
+        logits = build(config, len(data.labels), classifier_activation=None)
+    if resume:
+        identity.check_same(folder, config, data, logits)
+    else:
+        _begin(folder, config, data, logits)
     _fit(logits, config, data, folder)
+    chosen = _choose_weights(logits, config, data, folder)
     model = build(dataclasses.replace(config, weights=None), len(data.labels))
     model.set_weights(logits.get_weights())
     with written_whole(folder / "model.keras") as temporary:
         model.save(temporary)
+    write_json(folder / "model.json", chosen)
     result = metrics.accuracy(model.predict(evaluation_images(data), verbose=0), data.test.labels)
     metrics.record(folder, "model.keras", "keras", result)
     return result
+
+
+def prepare(config: RunConfig, split: dict[str, list[str]] | None = None) -> tuple[Data, RunConfig]:
+    """The data set of a run, and its settings with what the data set decides; `split` as in `data.load_data`."""
+    data = load_data(config.data, data_dir=config.data_dir, size=config.size, seed=config.seed, split=split)
+    _check_steps(config, len(data.train))
+    return data, config.resolved(size=data.train.size, flip=data.flip, photos=data.train.encoded)
+
+
+def _check_steps(config: RunConfig, images: int) -> None:
+    """Refuses a batch size and steps per execution that do not suit the number of training images."""
+    steps, together = images // config.batch_size, config.steps_per_execution
+    if not steps:
+        raise BadInput(
+            f"expected at least one batch of training images. Received: {images} images, "
+            f"--batch-size {config.batch_size}"
+        )
+    if steps % together:
+        divisors = ", ".join(str(number) for number in range(1, steps + 1) if steps % number == 0)
+        raise BadInput(
+            f"expected --steps-per-execution to divide the {steps} steps of an epoch: {divisors}. Received: {together}"
+        )
 
 
 def evaluation_images(data: Data):
@@ -85,7 +107,7 @@ def build(config: RunConfig, classes: int, classifier_activation: str | None = "
         raise MissingResource(str(error)) from error
 
 
-def _begin(folder: Path, config: RunConfig, data: Data) -> None:
+def _begin(folder: Path, config: RunConfig, data: Data, model: keras.Model) -> None:
     check_output(folder, config.data, overwrite=True)  # again: loading took time
     if folder.exists():
         shutil.rmtree(folder.resolve())  # what a link points to, not the link
@@ -94,6 +116,7 @@ def _begin(folder: Path, config: RunConfig, data: Data) -> None:
         write_json(folder / "split.json", split_of(data, source))
     write_text(folder / "labels.txt", "\n".join(data.labels) + "\n")
     write_json(folder / "environment.json", environment())
+    identity.record(folder, config, data, model)
     config.save(folder / "config.toml")
 
 
@@ -111,49 +134,93 @@ def environment() -> dict:
     }
 
 
-def _fit(model: keras.Model, config: RunConfig, data: Data, folder: Path) -> None:
-    """Fits a model of logits (more accurate than probabilities), from the newest checkpoint if there is one."""
-    classes, steps = len(data.labels), len(data.train) // config.batch_size
+def compile_model(model: keras.Model, config: RunConfig, schedule) -> None:
+    """Compiles a model of logits (more accurate than probabilities) and creates the optimizer's variables."""
     model.compile(
-        optimizer(config, steps),
+        optimizer(config, schedule),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=config.label_smoothing),
         metrics=["accuracy"],
+        steps_per_execution=config.steps_per_execution,
     )
     model.optimizer.build(model.trainable_variables)
-    checkpoint = callbacks.latest_checkpoint(folder)
+
+
+def class_weights(config: RunConfig, labels: np.ndarray, classes: int) -> np.ndarray | None:
+    """What an image of each class counts, float64 `(classes,)`, or `None` where all count the same."""
+    if config.class_weights is None:
+        return None
+    from sklearn.utils.class_weight import compute_class_weight
+
+    weights, present = np.ones(classes), np.unique(labels)
+    weights[present] = compute_class_weight(config.class_weights, classes=present, y=labels)
+    return weights
+
+
+def _fit(model: keras.Model, config: RunConfig, data: Data, folder: Path) -> None:
+    """Fits a model of logits, from the newest checkpoint if there is one."""
+    classes, steps = len(data.labels), len(data.train) // config.batch_size
+    compile_model(model, config, learning_rate(config, steps))
+    newest = latest_checkpoint(folder)
     done = 0
-    if checkpoint:
-        done = callbacks.checkpoint_epoch(checkpoint)
-        model.load_weights(checkpoint)
+    if newest:
+        done = checkpoint_epoch(newest)
+        model.load_weights(newest)
         log(f"continuing after epoch {done}")
+        if out_of_patience(read_metrics(folder)[:done], config.early_stopping):
+            return
     log(
         f"{model.name}: {model.count_params():,} parameters, {len(data.train)} training and {len(data.val)} held-out "
         f"images of {config.size} px, {classes} classes"
     )
+    if config.mixed_precision:
+        log_precision(config.mixed_precision)
+    weights = class_weights(config, data.train.labels, classes)
+    if weights is not None:
+        low, high = weights.argmin(), weights.argmax()
+        log(f"class weights from {weights[low]:.3g} ({data.labels[low]}) to {weights[high]:.3g} ({data.labels[high]})")
+    batches = training_batches(data.train, classes, config, first_epoch=done, class_weights=weights)
+    watchers = [
+        callbacks.Bar(config.epochs, steps, config.batch_size),
+        callbacks.RunRecorder(folder, config, steps, images_per_second(batches, config.batch_size)),
+    ]
+    if config.ema:
+        watchers.append(callbacks.AveragedEvaluation())
+    if config.tensorboard:
+        watchers.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
     started = time.monotonic()
     model.fit(
-        training_batches(
-            data.train,
-            classes,
-            batch_size=config.batch_size,
-            augment=config.augment,
-            seed=config.seed,
-            first_epoch=done,
-            epochs=config.epochs,
-        ),
+        batches,
         epochs=config.epochs,
         initial_epoch=done,
         steps_per_epoch=steps,
         validation_data=evaluation_batches(data.val, classes, config.batch_size),
-        callbacks=[
-            callbacks.Bar(config.epochs, steps),
-            callbacks.RunRecorder(folder, config.epochs, steps, config.batch_size, config.seed),
-        ],
+        callbacks=watchers,
         shuffle=False,  # the batches come shuffled
         verbose=0,
     )
     usage = resource.getrusage(resource.RUSAGE_SELF)
     log(
-        f"trained {config.epochs - done} epochs in {(time.monotonic() - started) / 60:.1f} minutes, "
+        f"trained {len(read_metrics(folder)) - done} epochs in {(time.monotonic() - started) / 60:.1f} minutes, "
         f"{(usage.ru_utime + usage.ru_stime) / 60:.1f} processor minutes"
     )
+
+
+def _choose_weights(model: keras.Model, config: RunConfig, data: Data, folder: Path) -> dict:
+    """Loads the weights that the run is to keep; what they are, for `model.json`."""
+    rows = read_metrics(folder)
+    last = checkpoint_epoch(latest_checkpoint(folder))
+    epoch = best_epoch(rows) if config.keep == "best" else last
+    model.load_weights(checkpoint(folder, epoch))
+    if config.ema:
+        model.optimizer.finalize_variable_values(model.trainable_variables)
+    accuracy = float(rows[epoch - 1]["val_accuracy"])
+    log(f"model.keras has the {config.keep} weights: epoch {epoch} of {last}, {accuracy:.4f} on the held-out images")
+    if config.keep == "best" and data.test is data.val:
+        log("the test images chose the epoch, so their accuracy flatters a little")
+    return {
+        "weights": config.keep,
+        "epoch": epoch,
+        "epochs": last,
+        "val_accuracy": accuracy,
+        "moving average": config.ema or None,
+    }

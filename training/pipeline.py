@@ -1,47 +1,79 @@
 """Batches for `fit`: a data set whose order and augmentation follow from the seed and the epoch alone."""
 
+import time
+
 import numpy as np
 import tensorflow as tf
 
+from ghostnet_tf.training.augment import batch_mixer, image_augmenter
+from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.data import Split
 from ghostnet_tf.training.images import read_image
 
-AUGMENTATIONS = {
-    "none": "the images as evaluation sees them",
-    "shift": "shifted by up to an eighth",
-    "crop-flip": "shifted by up to an eighth, mirrored half of the time",
-    "photo": "a random part of 25 to 100 % of the area, mirrored half of the time",
-}
-
 
 def training_batches(
-    split: Split, classes: int, *, batch_size: int, augment: str, seed: int, first_epoch: int, epochs: int
+    split: Split,
+    classes: int,
+    config: RunConfig,
+    *,
+    first_epoch: int = 0,
+    epochs: int | None = None,
+    class_weights: np.ndarray | None = None,
 ) -> tf.data.Dataset:
-    """Batches of epochs `first_epoch` to `epochs`, one after the other.
+    """Batches of epochs `first_epoch` to `epochs` (by default the configuration's), one after the other.
 
     Each epoch is a permutation of the images; what does not fill a batch is left out and comes in another epoch.
-    Any epoch can be made again from the seed and its number, which is what
-    resuming relies on.
+    Any epoch can be made again from the seed and its number, which is what resuming relies on.
 
     Returns:
-        A data set of `(float32 (batch, size, size, 3) of 0-255, one-hot float32 (batch, classes))`.
+        A data set of `(float32 (batch, size, size, 3) of 0-255, float32 (batch, classes))`, targets one-hot but where
+        mixed, with `class_weights` followed by what each image counts, float32 `(batch,)`.
     """
-    kept = len(split) // batch_size * batch_size
+    steps = len(split) // config.batch_size
+    epochs = config.epochs if epochs is None else epochs
+    seed = tf.cast(config.seed, tf.int64)
     labels = tf.constant(split.labels)
-    read = _reader(split, whole=augment == "photo")
+    read = _reader(split, whole=config.augment == "photo")
+    augmented = image_augmenter(config, split.size)
 
     def epoch(number):
-        order = tf.random.experimental.stateless_shuffle(tf.range(len(split)), seed=[tf.cast(seed, tf.int64), number])
+        order = tf.random.experimental.stateless_shuffle(tf.range(len(split)), seed=[seed, number])
         numbers = number * len(split) + tf.range(len(split), dtype=tf.int64)
-        return tf.data.Dataset.from_tensor_slices((order, numbers)).take(kept)
+        return tf.data.Dataset.from_tensor_slices((order, numbers)).take(steps * config.batch_size)
 
     def sample(index, number):
-        image = augmented(read(index), split.size, augment, tf.stack([tf.cast(seed, tf.int64), number]))
-        return image, tf.one_hot(labels[index], classes)
+        return augmented(read(index), tf.stack([seed, number])), tf.one_hot(labels[index], classes)
 
     numbers = tf.data.Dataset.range(first_epoch, epochs)
     samples = numbers.flat_map(epoch).map(sample, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    return samples.batch(batch_size, drop_remainder=True).prefetch(tf.data.AUTOTUNE)
+    batches = samples.batch(config.batch_size, drop_remainder=True)
+    mixed = batch_mixer(config)
+    if mixed is not None:
+        numbered = tf.data.Dataset.zip(tf.data.Dataset.range(first_epoch * steps, epochs * steps), batches)
+        batches = numbered.map(
+            lambda number, batch: mixed(*batch, tf.stack([seed, number])),
+            num_parallel_calls=tf.data.AUTOTUNE,
+            deterministic=True,
+        )
+    if class_weights is not None:
+        weights = tf.constant(class_weights, tf.float32)
+        batches = batches.map(lambda images, targets: (images, targets, tf.linalg.matvec(targets, weights)))
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def images_per_second(batches: tf.data.Dataset, batch_size: int, seconds: float = 0.5) -> float:
+    """What the pipeline gives while nothing else runs, measured for `seconds` after the first batch; at least 1 batch.
+
+    Infinite where there is only one batch.
+    """
+    iterator = iter(batches)
+    next(iterator)
+    started, count, spent = time.monotonic(), 0, 0.0
+    for _ in iterator:
+        count, spent = count + 1, time.monotonic() - started
+        if spent >= seconds:
+            break
+    return count * batch_size / spent if count else float("inf")
 
 
 def evaluation_batches(split: Split, classes: int, batch_size: int) -> tf.data.Dataset:
@@ -65,30 +97,3 @@ def _reader(split: Split, whole: bool):
         return tf.ensure_shape(image, (None, None, 3) if whole else (split.size, split.size, 3))
 
     return read
-
-
-def augmented(image: tf.Tensor, size: int, augment: str, seed: tf.Tensor) -> tf.Tensor:
-    """One training image, float32 `(size, size, 3)` of 0-255, from a uint8 image; `seed` is a pair of integers."""
-    seeds = tf.random.split(seed, 2)
-    if augment == "photo":
-        image = _random_part(image, size, seeds[0])
-    elif augment in ("shift", "crop-flip"):
-        margin = size // 8
-        padded = tf.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="REFLECT")
-        image = tf.image.stateless_random_crop(padded, (size, size, 3), seed=seeds[0])
-    if augment in ("crop-flip", "photo"):
-        image = tf.image.stateless_random_flip_left_right(image, seed=seeds[1])
-    return tf.ensure_shape(tf.cast(image, tf.float32), (size, size, 3))
-
-
-def _random_part(image: tf.Tensor, size: int, seed: tf.Tensor) -> tf.Tensor:
-    begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
-        tf.shape(image),
-        tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
-        seed=seed,
-        min_object_covered=0.0,
-        area_range=(0.25, 1.0),
-        aspect_ratio_range=(3 / 4, 4 / 3),
-        use_image_if_no_bounding_boxes=True,
-    )
-    return tf.image.resize(tf.slice(image, begin, extent), (size, size), antialias=True)

@@ -7,14 +7,17 @@ GHOSTNET_TF_COMMAND = True  # see ghostnet_tf/__init__.py: argument parsing does
 if not __package__:  # run as a script: import from the checkout, not from this folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+import argparse  # noqa: E402
 import dataclasses  # noqa: E402
 import json  # noqa: E402
 import os  # noqa: E402
 
-from ghostnet_tf import commands, networks, results  # noqa: E402
+from ghostnet_tf import commands, results  # noqa: E402
 from ghostnet_tf.commands import BadInput, log  # noqa: E402
 from ghostnet_tf.quiet import start_tensorflow  # noqa: E402
-from ghostnet_tf.training.config import RunConfig, check_output, load_run, read_config  # noqa: E402
+from ghostnet_tf.training.config import RunConfig, check_output, load_run, read_config, recorded_split  # noqa: E402
+from ghostnet_tf.training.flags import FLAGS, add_flags, check  # noqa: E402
+from ghostnet_tf.training.history import read_metrics  # noqa: E402
 
 EXAMPLES = """\
   python training/train.py --data digits --width 0.5 --epochs 10
@@ -24,26 +27,6 @@ EXAMPLES = """\
 
 data: `digits` (scikit-learn's scans), a TensorFlow Datasets name, or a folder: one subfolder of photos a class, either
 directly (a fifth of each class is held out) or below train/ and val/ (and test/)."""
-
-# Flag -> argparse type of every setting that a flag can change; defaults and meaning are RunConfig's.
-FLAGS = {
-    "data": (str, "data set name or folder"),
-    "data_dir": (str, "where TensorFlow Datasets keeps prepared data"),
-    "model": (str, f"one of {', '.join(networks.NETWORKS)}"),
-    **{name: (option.kind, networks.option_help(name)) for name, option in networks.OPTIONS.items()},
-    "dropout_rate": (float, "before the classifier (default: the model's)"),
-    "weights": (str, "starting weights: imagenet or a file"),
-    "size": (commands.positive_int, "pixels a side (default: 32 for small images, 224 for photos)"),
-    "augment": (str, "none, shift, crop-flip or photo (default: what suits the data)"),
-    "epochs": (commands.positive_int, "passes over the training images"),
-    "batch_size": (commands.positive_int, "images a step"),
-    "learning_rate": (commands.positive_float, "peak (default: 0.2 at batch size 128, a tenth of it with --weights)"),
-    "warmup_epochs": (float, "epochs of linear warm-up before the cosine decay"),
-    "momentum": (float, "of SGD with Nesterov's correction"),
-    "weight_decay": (float, "on kernels, not on normalization and biases"),
-    "label_smoothing": (float, "share of the target spread over all classes"),
-    "seed": (int, "of initialization, order, augmentation and split"),
-}
 
 # Of a row of --csv, in order; `minutes` are those of all epochs, their evaluation included.
 COLUMNS = (
@@ -62,15 +45,17 @@ COLUMNS += ("minutes", "top1", "top5", "images", "processor", "cores", "command"
 def parser() -> commands.ArgumentParser:
     """The command's arguments."""
     arguments = commands.ArgumentParser(description=__doc__, examples=EXAMPLES)
-    for name, (kind, meaning) in FLAGS.items():
-        default = getattr(RunConfig, name)
-        shown = "" if default is None else f" (default: {default})"
-        flag = f"--{name.replace('_', '-')}"
-        arguments.add_argument(flag, type=kind, default=None, metavar=name.upper(), help=meaning + shown)
+    add_flags(arguments)
     arguments.add_argument("--config", type=Path, help="settings from a TOML file; flags win over it")
     arguments.add_argument("--output", type=Path, help="run folder (default: runs/DATA_MODEL_WIDTH)")
     arguments.add_argument("--overwrite", action="store_true", help="replace an earlier run in the run folder")
     arguments.add_argument("--resume", type=Path, metavar="RUN", help="continue an interrupted run")
+    for flag, what in (
+        ("--preview", "draw one augmented batch and stop"),
+        ("--find-lr", "draw the loss under a rising learning rate, suggest one and stop"),
+    ):
+        meaning = f"{what} (default: a picture beside the run folder)"
+        arguments.add_argument(flag, type=Path, nargs="?", const=Path(), metavar="PNG", help=meaning)
     arguments.add_argument("--csv", type=Path, help="append a row about the finished run to a table of results")
     return arguments
 
@@ -85,6 +70,11 @@ def command(argv: list[str] | None = None) -> int:
         config = RunConfig(**((read_config(arguments.config) if arguments.config else {}) | given))
         check(config)
         folder = arguments.output or Path("runs") / default_name(config)
+    if arguments.preview is not None or arguments.find_lr is not None:
+        start_tensorflow()
+        _look(config, folder, arguments)
+        return commands.OK
+    if not arguments.resume:
         check_output(folder, config.data, arguments.overwrite)
     if arguments.csv:
         results.check_results_file(arguments.csv, COLUMNS)
@@ -106,10 +96,29 @@ def command(argv: list[str] | None = None) -> int:
     return commands.OK
 
 
+def _look(config: RunConfig, folder: Path, arguments: argparse.Namespace) -> None:
+    """Draws what --preview and --find-lr ask for; trains no run."""
+    from ghostnet_tf.training.fit import prepare
+
+    data, config = prepare(config, recorded_split(folder) if arguments.resume else None)
+    if arguments.preview is not None:
+        from ghostnet_tf.training.preview import draw_preview
+
+        picture = Path(f"{folder}_preview.png") if arguments.preview == Path() else arguments.preview
+        draw_preview(config, data, picture)
+        print(f"saved as {picture}")
+    if arguments.find_lr is not None:
+        from ghostnet_tf.training.find_lr import draw_rates, find_learning_rate, suggested
+
+        picture = Path(f"{folder}_find_lr.png") if arguments.find_lr == Path() else arguments.find_lr
+        rates, losses = find_learning_rate(config, data)
+        draw_rates(rates, losses, picture)
+        print(f"saved as {picture}")
+        print(f"suggested: --learning-rate {suggested(rates, losses):g}")
+
+
 def _row(folder: Path, config: RunConfig, result: dict) -> dict:
     """The row of --csv; a resumed run counts as begun, and its time is that of the epochs that led to the result."""
-    from ghostnet_tf.training.callbacks import read_metrics
-
     environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
     minutes = sum(float(row["seconds"]) for row in read_metrics(folder)) / 60
     return {
@@ -128,32 +137,9 @@ def default_name(config: RunConfig) -> str:
     return f"{Path(config.data).name.split(':')[0]}_{config.network}"
 
 
-def check(config: RunConfig) -> None:
-    """Refuses settings outside their range.
-
-    Raises:
-        BadInput: With the flag, what was expected and what was received.
-    """
-    networks.settings(config.model, config.options)
-    if config.augment is not None:
-        commands.choose("augmentation", config.augment, ("none", "shift", "crop-flip", "photo"))
-    if config.size is not None and config.size < 32:
-        raise BadInput(f"expected --size of at least 32 pixels. Received: {config.size}")
-    for name, low, high in (
-        ("dropout_rate", 0, 1),
-        ("momentum", 0, 1),
-        ("label_smoothing", 0, 1),
-        ("weight_decay", 0, float("inf")),
-        ("warmup_epochs", 0, config.epochs),
-    ):
-        value = getattr(config, name)
-        if not low <= value < high:
-            flag = name.replace("_", "-")
-            raise BadInput(f"expected --{flag} from {low} to below {high}. Received: {value}")
-
-
 def _resumed(folder: Path, given: dict) -> tuple[RunConfig, Path]:
     config = load_run(folder)
+    check(config)
     differences = config.differences(dataclasses.replace(config, **given))
     if differences:
         raise BadInput(f"a resumed run keeps its settings; start a new one to change {', '.join(differences)}")

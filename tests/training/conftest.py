@@ -30,3 +30,26 @@ def draw_photos():
 def photos(tmp_path) -> Path:
     """A folder of three classes with ten photos each."""
     return _draw_photos(tmp_path / "photos", 10)
+
+
+@pytest.fixture
+def tiny_network(monkeypatch):
+    """Puts one convolution, normalization, dropout and a classifier in the place of GhostNet.
+
+    Returns:
+        The builder.
+    """
+    import keras
+
+    from ghostnet_tf.training import fit
+
+    def build(*, input_shape, classes, classifier_activation, dropout_rate=0.2, width=1.0, **_):
+        inputs = keras.Input(input_shape)
+        x = keras.layers.Rescaling(1 / 127.5, -1)(inputs)
+        x = keras.layers.Conv2D(round(8 * width), 3, strides=4, use_bias=False)(x)
+        x = keras.layers.ReLU()(keras.layers.BatchNormalization()(x))
+        x = keras.layers.Dropout(dropout_rate)(keras.layers.GlobalAveragePooling2D()(x))
+        return keras.Model(inputs, keras.layers.Dense(classes, activation=classifier_activation)(x))
+
+    monkeypatch.setitem(fit.BUILDERS, "ghostnet", build)
+    return build

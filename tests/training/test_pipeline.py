@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
+from ghostnet_tf.training.config import AUGMENTATIONS, RunConfig
 from ghostnet_tf.training.data import Split
-from ghostnet_tf.training.pipeline import AUGMENTATIONS, evaluation_batches, training_batches
+from ghostnet_tf.training.pipeline import evaluation_batches, training_batches
 
 
 @pytest.fixture
@@ -11,10 +12,9 @@ def split():
     return Split(rng.integers(0, 256, (10, 32, 32, 3), dtype=np.uint8), np.arange(10) % 3, 32)
 
 
-def batches(split, first_epoch=0, epochs=2, seed=0, augment="crop-flip"):
-    dataset = training_batches(
-        split, 3, batch_size=4, augment=augment, seed=seed, first_epoch=first_epoch, epochs=epochs
-    )
+def batches(split, first_epoch=0, epochs=2, seed=0, augment="crop-flip", **settings):
+    config = RunConfig(batch_size=4, augment=augment, seed=seed, epochs=epochs, **settings)
+    dataset = training_batches(split, 3, config, first_epoch=first_epoch)
     return [(images.numpy(), targets.numpy()) for images, targets in dataset]
 
 

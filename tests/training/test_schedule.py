@@ -1,20 +1,22 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
 
 from ghostnet_tf.training.config import RunConfig
-from ghostnet_tf.training.schedule import optimizer
+from ghostnet_tf.training.schedule import learning_rate, optimizer
 
 
 def test_warm_up_is_linear_and_the_decay_a_cosine():
-    rate = optimizer(RunConfig(learning_rate=0.4, epochs=5, warmup_epochs=1.0), steps_per_epoch=10)._learning_rate
+    rate = learning_rate(RunConfig(learning_rate=0.4, epochs=5, warmup_epochs=1.0), steps_per_epoch=10)
     steps = np.arange(51)
     expected = np.where(steps < 10, 0.4 * steps / 10, 0.2 * (1 + np.cos(np.pi * (steps - 10) / 40)))
     np.testing.assert_allclose([float(rate(step)) for step in steps], expected, atol=1e-6)
 
 
 def test_without_warm_up_it_starts_at_the_peak():
-    rate = optimizer(RunConfig(learning_rate=0.4, epochs=2, warmup_epochs=0), steps_per_epoch=10)._learning_rate
+    rate = learning_rate(RunConfig(learning_rate=0.4, epochs=2, warmup_epochs=0), steps_per_epoch=10)
     assert float(rate(0)) == pytest.approx(0.4)
     assert float(rate(20)) == pytest.approx(0.0)
 
@@ -25,7 +27,7 @@ def test_weights_decay_as_an_l2_gradient_would_make_them():
     layer = keras.layers.Dense(1)
     layer.build((None, 1))
     layer.set_weights([np.ones((1, 1)), np.ones(1)])
-    sgd = optimizer(config, steps_per_epoch=1000)
+    sgd = optimizer(config, learning_rate(config, steps_per_epoch=1000))
     sgd.build(layer.trainable_variables)
     weight, velocity = 1.0, 0.0
     for _ in range(200):
@@ -37,3 +39,24 @@ def test_weights_decay_as_an_l2_gradient_would_make_them():
     assert bias == 1.0
     # The two differ in the first steps, while the momentum builds up: 10 steps of 200.
     assert np.log(kernel) == pytest.approx(np.log(weight), rel=0.06)
+
+
+def test_an_average_moves_once_an_update_however_many_batches_make_it():
+    config = RunConfig(learning_rate=0.1, epochs=1, warmup_epochs=0, weight_decay=0, momentum=0.0)
+    config = dataclasses.replace(config, ema=0.9, gradient_accumulation_steps=2)
+    layer = keras.layers.Dense(1, use_bias=False)
+    layer.build((None, 1))
+    layer.set_weights([np.ones((1, 1))])
+    sgd = optimizer(config, learning_rate(config, steps_per_epoch=10**9))  # constant
+    sgd.build(layer.trainable_variables)
+    updated = []
+    for batch in range(9):  # two a gradient, and one of the next
+        sgd.apply([np.full((1, 1), 1.0 + batch % 2)])
+        if batch % 2:
+            updated.append(float(layer.kernel.numpy().item()))
+    np.testing.assert_allclose(updated, 1 - 0.15 * np.arange(1, 5), rtol=1e-6)
+    average = updated[0]
+    for weight in updated[1:]:
+        average = 0.9 * average + 0.1 * weight
+    sgd.finalize_variable_values(layer.trainable_variables)
+    assert layer.kernel.numpy().item() == pytest.approx(average, rel=1e-6)

@@ -36,14 +36,17 @@ def width_of(picture: Path) -> int:
 
 def test_a_run_folder_is_complete(photo_run):
     expected = {"checkpoints", "config.toml", "curves.png", "environment.json", "evaluation.json", "labels.txt"}
-    expected |= {"metrics.csv", "model.keras", "split.json"}
+    expected |= {"metrics.csv", "model.json", "model.keras", "resume.json", "split.json"}
     assert {path.name for path in photo_run.iterdir()} == expected
     assert (photo_run / "labels.txt").read_text().split() == ["blue", "green", "red"]
     rows = list(csv.DictReader((photo_run / "metrics.csv").read_text().splitlines()))
     assert [row["epoch"] for row in rows] == ["1", "2"]
     assert all(float(row["loss"]) > 0 and 0 <= float(row["val_accuracy"]) <= 1 for row in rows)
     assert width_of(photo_run / "curves.png") > 500
-    assert [path.name for path in (photo_run / "checkpoints").iterdir()] == ["epoch_0002.weights.h5"]
+    best = max(rows, key=lambda row: float(row["val_accuracy"]))["epoch"]
+    kept = {path.name for path in (photo_run / "checkpoints").iterdir()}
+    assert kept == {f"epoch_000{best}.weights.h5", "epoch_0002.weights.h5"}
+    assert json.loads((photo_run / "model.json").read_text())["epoch"] == 2
     environment = json.loads((photo_run / "environment.json").read_text())
     assert environment["keras"] == keras.__version__
 

@@ -1,0 +1,140 @@
+"""Training images made from others, by seeds that follow from the run's seed and the image's number alone.
+
+Colours, RandAugment, erasing and mixing are Keras's preprocessing layers. Such a layer counts its draws in a variable,
+so what an image gets would depend on how many came before and on which thread is first; `Seeds` takes the counter's
+place and makes the layers repeatable. Crops and flips are `tf.image`'s stateless operations.
+"""
+
+from collections.abc import Callable
+
+import keras
+import tensorflow as tf
+
+from ghostnet_tf.training.config import RunConfig
+
+MEAN_COLOUR = (124, 116, 104)  # of ImageNet, RGB 0-255: what erased parts get
+ERASED_AREA = (0.02, 0.33)  # share of the sides' squares, as published
+COLOURS, RAND_AUGMENT, ERASING, MIXING = range(1, 5)  # each draws from a seed of its own
+
+
+class Seeds(keras.random.SeedGenerator):
+    """Seeds for a Keras layer that follow from a given one: `start(seed)`, then one more each time the layer draws."""
+
+    def start(self, seed: tf.Tensor) -> None:
+        """Begins anew from `seed`, a pair of integers."""
+        self.pair, self.draws = seed, 0
+
+    def next(self, ordered=True):
+        self.draws += 1
+        return tf.random.fold_in(self.pair, self.draws)
+
+
+class RandAugment(keras.layers.RandAugment):
+    """`keras.layers.RandAugment` with the same outcome, computing only the operations drawn instead of all eleven."""
+
+    def transform_images(self, images, transformation, training=True):
+        if not training:
+            return images
+        transforms = transformation["transforms"].items()
+        for number in range(self.num_ops):
+            branches = [
+                lambda name=name, values=values, images=images: tf.ensure_shape(
+                    getattr(self, name).transform_images(images, values), images.shape
+                )
+                for name, values in transforms
+            ]
+            images = tf.switch_case(transformation["layer_idxes"][number], branches)
+        return images
+
+
+def image_augmenter(config: RunConfig, size: int) -> Callable[[tf.Tensor, tf.Tensor], tf.Tensor]:
+    """A function of a uint8 image and a seed (a pair of integers) that gives a float32 `(size, size, 3)` of 0-255."""
+    steps = _colour_steps(config)
+
+    def augmented(image: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
+        seeds = tf.random.split(seed, 2)
+        if config.augment == "photo":
+            image = _random_part(image, size, config.crop_area, seeds[0])
+        elif config.augment in ("shift", "crop-flip"):
+            margin = size // 8
+            padded = tf.pad(image, ((margin, margin), (margin, margin), (0, 0)), mode="REFLECT")
+            image = tf.image.stateless_random_crop(padded, (size, size, 3), seed=seeds[0])
+        if config.augment in ("crop-flip", "photo"):
+            image = tf.image.stateless_random_flip_left_right(image, seed=seeds[1])
+        image = tf.ensure_shape(tf.cast(image, tf.float32), (size, size, 3))
+        for number, layer, top in steps:
+            image = layer(image[None] * (top / 255), tf.random.fold_in(seed, number))[0] * (255 / top)
+        return image
+
+    return augmented
+
+
+def batch_mixer(config: RunConfig) -> Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None:
+    """A function of images, one-hot targets and a seed that mixes a batch with itself; `None` without mixing.
+
+    With mixup and cutmix, each batch gets one of the two, by a coin.
+    """
+    mixers = []
+    if config.mixup:
+        mixers.append(_seeded(keras.layers.MixUp(alpha=config.mixup)))
+    if config.cutmix:
+        mixers.append(_seeded(keras.layers.CutMix(factor=(config.cutmix, config.cutmix))))
+    if not mixers:
+        return None
+
+    def mixed(images: tf.Tensor, targets: tf.Tensor, seed: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        seed = tf.random.fold_in(seed, MIXING)
+        chosen = tf.random.stateless_uniform((), seed, maxval=len(mixers), dtype=tf.int32)
+        batch = {"images": images, "labels": targets}
+        outcome = tf.switch_case(chosen, [lambda mixer=mixer: mixer(dict(batch), seed) for mixer in mixers])
+        return tf.ensure_shape(outcome["images"], images.shape), tf.ensure_shape(outcome["labels"], targets.shape)
+
+    return mixed
+
+
+def _colour_steps(config: RunConfig) -> list[tuple[int, Callable, int]]:
+    """What follows crop and flip: the number of its seed, a function of a batch and a seed, and its value of white."""
+    steps = []
+    if config.rand_augment:
+        steps.append((RAND_AUGMENT, _seeded(RandAugment(factor=config.rand_augment)), 255))
+    if config.color_jitter:
+        # torchvision multiplies the brightness; Keras adds, so that half moves a mid grey as far. Keras's saturation f
+        # multiplies by f / (1 - f), and is only clipped right for images of 0 to 1.
+        low, high = 1 - config.color_jitter, 1 + config.color_jitter
+        jitter = keras.layers.RandomColorJitter(
+            value_range=(0, 1),
+            brightness_factor=config.color_jitter / 2,
+            contrast_factor=config.color_jitter,
+            saturation_factor=(low / (1 + low), high / (1 + high)),
+        )
+        steps.append((COLOURS, _seeded(jitter), 1))
+    if config.random_erasing:
+        share = config.random_erasing
+        erasing = keras.layers.RandomErasing(factor=(share, share), scale=ERASED_AREA, fill_value=MEAN_COLOUR)
+        steps.append((ERASING, _seeded(erasing), 255))
+    return steps
+
+
+def _seeded(layer: keras.Layer) -> Callable:
+    """A Keras preprocessing layer as a function of its input and a seed."""
+    seeds = Seeds(0)
+    layer.generator = seeds
+
+    def call(inputs, seed: tf.Tensor):
+        seeds.start(seed)
+        return layer(inputs)
+
+    return call
+
+
+def _random_part(image: tf.Tensor, size: int, least: float, seed: tf.Tensor) -> tf.Tensor:
+    begin, extent, _ = tf.image.stateless_sample_distorted_bounding_box(
+        tf.shape(image),
+        tf.constant([[[0.0, 0.0, 1.0, 1.0]]]),
+        seed=seed,
+        min_object_covered=0.0,
+        area_range=(least, 1.0),
+        aspect_ratio_range=(3 / 4, 4 / 3),
+        use_image_if_no_bounding_boxes=True,
+    )
+    return tf.image.resize(tf.slice(image, begin, extent), (size, size), antialias=True)
