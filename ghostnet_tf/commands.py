@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": ("training.evaluate", "measure accuracy of a run, a .keras or a .tflite file"),
     "convert": ("tflite.convert", "convert to fp32, fp16, dynamic and int8 .tflite files, verified"),
     "benchmark": ("tflite.benchmark", "time .tflite files against each other"),
+    "list": ("analysis.listing", "the networks, their options, published weights; --table: what each costs"),
     "report": ("tflite.report", "one page about a run: curves, files, accuracy, latency, predictions"),
 }
 
@@ -98,6 +99,11 @@ class _HelpFormatter(argparse.RawDescriptionHelpFormatter, argparse.ArgumentDefa
 def _dashed(word: str) -> str:
     flag, equals, value = word.partition("=")
     return (flag.replace("_", "-") if flag.startswith("--") else flag) + equals + value
+
+
+def flag(setting: str) -> str:
+    """The flag of a setting: `--batch-size` for `batch_size`."""
+    return f"--{setting.replace('_', '-')}"
 
 
 def positive_int(text: str) -> int:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ghostnet_tf.commands import BadInput, choose, positive_float, positive_int
+from ghostnet_tf.commands import BadInput, choose, flag, positive_float, positive_int
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,7 @@ OPTIONS = {
     "depth": Option(positive_float, "multiplies the blocks of every resolution, at least 1", "depth"),
     "ratio": Option(positive_int, "s of the paper: 1/s of the maps are intrinsic; 1 for none", "s"),
     "dw_size": Option(positive_int, "d of the paper: window of the cheap operation", "d"),
+    "dialect": Option(str, "form of the code: release, paper or tf", ""),
 }
 
 _WIDTH = {"width": 1.0}
@@ -52,7 +53,7 @@ _GHOST = {"ratio": 2, "dw_size": 3}
 _VARIANT = {"variant": "032"}
 
 NETWORKS = {
-    "ghostnet": Network("GhostNet", _WIDTH | {"depth": 1.0} | _GHOST, 0.2),
+    "ghostnet": Network("GhostNet", _WIDTH | {"depth": 1.0} | _GHOST | {"dialect": "release"}, 0.2),
     "ghostnetv2": Network("GhostNetV2", _WIDTH, 0.2),
     "ghostnetv3": Network("GhostNetV3", _WIDTH, 0.2),
     "g_ghostnet": Network("GGhostNet", _WIDTH, 0.2),
@@ -103,13 +104,8 @@ def full_name(model: str, options: Mapping[str, Any]) -> str:
         if mark is None:
             parts.append(f"{round(value * 100):03d}" if name == "width" else value)
         elif value != default:
-            parts.append(f"{mark}{value:g}")
+            parts.append(f"{mark}{value}" if isinstance(value, str) else f"{mark}{value:g}")
     return "_".join(parts)
-
-
-def flag(option: str) -> str:
-    """The command line's flag for an option."""
-    return f"--{option.replace('_', '-')}"
 
 
 def option_help(option: str) -> str:

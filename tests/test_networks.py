@@ -26,7 +26,7 @@ def test_list_models_names_all():
 
 def test_settings_are_complete():
     given = {"width": 0.5, "ratio": None, "epochs": 3}
-    assert settings("ghostnet", given) == {"width": 0.5, "depth": 1.0, "ratio": 2, "dw_size": 3}
+    assert settings("ghostnet", given) == {"width": 0.5, "depth": 1.0, "ratio": 2, "dw_size": 3, "dialect": "release"}
     assert settings("efficientnet_b0", {}) == {}
 
 
@@ -53,6 +53,7 @@ def test_what_does_not_apply_is_refused(model, given, message):
     [
         ("ghostnet", {"width": 0.5}, "ghostnet_050"),
         ("ghostnet", {"ratio": 3, "dw_size": 5, "depth": 1.2}, "ghostnet_100_depth1.2_s3_d5"),
+        ("ghostnet", {"dialect": "paper"}, "ghostnet_100_paper"),
         ("g_ghost_regnetx", {"variant": "002"}, "g_ghost_regnetx_002"),
         ("ghost_vgg16", {}, "ghost_vgg16"),
         ("ghost_resnet50", {"ratio": 1}, "ghost_resnet50_s1"),

@@ -8,7 +8,7 @@ if not __package__:  # run as a script: import from the checkout, not from this 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from ghostnet_tf import commands  # noqa: E402
-from ghostnet_tf.networks import NETWORKS, OPTIONS, flag, option_help  # noqa: E402
+from ghostnet_tf.networks import NETWORKS, OPTIONS, option_help  # noqa: E402
 from ghostnet_tf.tflite.schemes import IO_TYPES, SCHEMES  # noqa: E402
 
 EXAMPLES = """\
@@ -35,7 +35,7 @@ def parser() -> commands.ArgumentParser:
         "else none",
     )
     for name, option in OPTIONS.items():
-        what.add_argument(flag(name), type=option.kind, help=option_help(name))
+        what.add_argument(commands.flag(name), type=option.kind, help=option_help(name))
     what.add_argument(
         "--size", type=commands.positive_int, help="pixels a side, by default the model's (of most networks 224)"
     )

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ghostnet_tf.commands import BadInput, MissingResource
-from ghostnet_tf.networks import NETWORKS, OPTIONS, flag, full_name, settings
+from ghostnet_tf.commands import BadInput, MissingResource, flag
+from ghostnet_tf.networks import NETWORKS, OPTIONS, full_name, settings
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.tflite import calibrate
 

@@ -32,7 +32,7 @@ class RunConfig:
     Attributes:
         data, data_dir: Data set name or folder, and where TensorFlow Datasets keeps it.
         model: A key of `networks.NETWORKS`.
-        width, variant, depth, ratio, dw_size: Its options, see `networks.OPTIONS`.
+        width, variant, depth, ratio, dw_size, dialect: Its options, see `networks.OPTIONS`.
         dropout_rate: Before its classifier.
         weights: Starting weights: `None`, `"imagenet"` or a file.
         size: Pixels a side.
@@ -70,6 +70,7 @@ class RunConfig:
     depth: float | None = None
     ratio: int | None = None
     dw_size: int | None = None
+    dialect: str | None = None
     dropout_rate: float | None = None
     weights: str | None = None
     size: int | None = None

@@ -4,7 +4,7 @@ import argparse
 import importlib.util
 
 from ghostnet_tf import commands, networks
-from ghostnet_tf.commands import BadInput, MissingResource
+from ghostnet_tf.commands import BadInput, MissingResource, flag
 from ghostnet_tf.training.config import AUGMENTATIONS, RunConfig
 
 # Setting -> (type, meaning); defaults are RunConfig's.
@@ -71,11 +71,6 @@ SHARES = {
     "mixup": (0.2, 1, True),
     "cutmix": (0.2, 1, True),
 }
-
-
-def flag(name: str) -> str:
-    """The flag of a setting."""
-    return f"--{name.replace('_', '-')}"
 
 
 def add_flags(arguments: argparse.ArgumentParser) -> None:
