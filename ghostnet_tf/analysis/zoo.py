@@ -19,6 +19,7 @@ class Row(NamedTuple):
             printed; "" where it prints none.
         source: Where it prints them; "" for none, or none that was at hand to check.
         input_shape: To build and count at.
+        to_run: Whether to count GhostNetV3's form to run, without the branches of training.
     """
 
     name: str
@@ -29,16 +30,42 @@ class Row(NamedTuple):
     top1: str
     source: str
     input_shape: tuple[int, int, int] = IMAGENET
+    to_run: bool = False
 
 
 _GHOSTNET = "GhostNet (CVPR 2020) table {}"
+_GHOSTNET_V2 = "GhostNetV2 (NeurIPS 2022)"
+_GHOSTNET_V3 = "GhostNetV3 (2024)"
 _G_GHOST = "official g_ghost_pytorch readme"
 _KERAS = "keras.applications"
 
 ROWS = (
     Row("GhostNet 0.5", "GhostNet", {"width": 0.5}, "2.6", "42", "66.2", _GHOSTNET.format(7)),
     Row("GhostNet 1.0", "GhostNet", {"width": 1.0}, "5.2", "141", "73.9", _GHOSTNET.format(7)),
+    # With the rounding of the paper's TensorFlow code; that of the released code makes it 167 M.
+    Row(
+        "GhostNet 1.1 (tf)",
+        "GhostNet",
+        {"width": 1.1, "dialect": "tf"},
+        "",
+        "164",
+        "",
+        "GhostNet (CVPR 2020) detection",
+    ),
     Row("GhostNet 1.3", "GhostNet", {"width": 1.3}, "7.3", "226", "75.7", _GHOSTNET.format(7)),
+    Row("GhostNetV2 1.0", "GhostNetV2", {"width": 1.0}, "6.1", "167", "75.3", _GHOSTNET_V2),
+    Row("GhostNetV2 1.3", "GhostNetV2", {"width": 1.3}, "8.9", "269", "76.9", _GHOSTNET_V2),
+    Row("GhostNetV2 1.6", "GhostNetV2", {"width": 1.6}, "12.3", "399", "77.8", _GHOSTNET_V2),
+    *(
+        Row(f"GhostNetV3 {w} {form}", "GhostNetV3", {"width": w}, "", macs, top1, source, to_run=form == "to run")
+        for w, form, macs, top1, source in (
+            (0.5, "to run", "", "", ""),
+            (1.0, "to run", "", "77.13", "released EMA weights (PaddleClas pull request 3413)"),
+            (1.0, "in training", "", "", ""),
+            (1.3, "to run", "269", "79.1", f"{_GHOSTNET_V3} abstract"),
+            (1.6, "to run", "", "", ""),
+        )
+    ),
     # The paper leaves the dense layers' 0.27 M multiply-adds of VGG-16 out.
     *(
         Row(name, "GhostVGG16", {"ratio": s, "dw_size": d}, params, macs, top1, _GHOSTNET.format(table), CIFAR)
@@ -61,7 +88,7 @@ ROWS = (
     Row("ResNet-50", "GhostResNet50", {"ratio": 1}, "25.6", "4100", "75.3", _GHOSTNET.format(6)),
     Row("Ghost-ResNet-50 s=2", "GhostResNet50", {"ratio": 2}, "13.0", "2200", "75.0", _GHOSTNET.format(6)),
     Row("Ghost-ResNet-50 s=4", "GhostResNet50", {"ratio": 4}, "6.5", "1200", "74.1", _GHOSTNET.format(6)),
-    Row("RegNetX-032", "RegNetX", {"variant": "032"}, "", "", "", ""),
+    *(Row(f"RegNetX-{name}", "RegNetX", {"variant": name}, "", "", "", "") for name in ("032", "040", "080", "160")),
     Row("G-Ghost-RegNetX-032", "GGhostRegNetX", {"variant": "032"}, "10.5", "1800", "77.8", _G_GHOST),
     Row("G-Ghost-RegNetX-040", "GGhostRegNetX", {"variant": "040"}, "15.7", "2200", "78.6", _G_GHOST),
     Row("G-Ghost-RegNetX-080", "GGhostRegNetX", {"variant": "080"}, "24.6", "4200", "79.0", _G_GHOST),
@@ -79,9 +106,11 @@ def build(row: Row):
     import keras
 
     import ghostnet_tf
+    from ghostnet_tf.models.ghostnet_v3 import without_branches
 
     package = ghostnet_tf if row.builder in ghostnet_tf.__all__ else keras.applications
-    return getattr(package, row.builder)(weights=None, input_shape=row.input_shape, **row.arguments)
+    model = getattr(package, row.builder)(weights=None, input_shape=row.input_shape, **row.arguments)
+    return without_branches(model) if row.to_run else model
 
 
 def measure(row: Row) -> dict[str, object]:

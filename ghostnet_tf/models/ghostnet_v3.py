@@ -54,6 +54,16 @@ def branched_layers(model: keras.Model) -> list[BranchedConvBN]:
     return [layer for layer in model._flatten_layers() if isinstance(layer, BranchedConvBN) and layer.branches]
 
 
+def without_branches(model: keras.Model) -> keras.Model:
+    """The form of `model` to run, with weights of its own that are not set: what to count it by."""
+
+    def folded(layer):
+        config = layer.get_config()
+        return type(layer).from_config(config | {"branches": 0} if config.get("branches") else config)
+
+    return keras.models.clone_model(model, clone_function=folded)
+
+
 def reparameterize(model: keras.Model) -> keras.Model:
     """The form of a trained GhostNetV3 to run: every `BranchedConvBN` folded into one convolution.
 
@@ -72,11 +82,7 @@ def reparameterize(model: keras.Model) -> keras.Model:
             f"Expected a model with `BranchedConvBN` layers in their training form. Received: {model.name}"
         )
 
-    def without_branches(layer):
-        config = layer.get_config()
-        return type(layer).from_config(config | {"branches": 0} if config.get("branches") else config)
-
-    folded = keras.models.clone_model(model, clone_function=without_branches)
+    folded = without_branches(model)
     values = {variable_key(weight): weight.numpy() for weight in model.weights}
     for layer in branched:
         conv = f"{layer.name}_folded_conv"

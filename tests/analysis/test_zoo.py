@@ -21,3 +21,5 @@ def test_zoo_csv_is_what_its_command_writes(tmp_path, monkeypatch, capsys):
     assert (tmp_path / "results" / "zoo.csv").read_text() == committed
     printed = [line.split() for line in capsys.readouterr().out.splitlines()]
     assert ["GhostNet", "1.0", "224x224x3", "5.18", "(5.2)", "141.15", "(141)", "3.54", "73.9"] in printed
+    to_run = ["GhostNetV3", "1.3", "to", "run", "224x224x3", "8.95", "269.32", "(269)", "5.89", "79.1"]
+    assert to_run in printed
