@@ -1,4 +1,4 @@
-# The two commands of a fresh machine: `make demo` and `make test`. PYTHON chooses the interpreter, 3.10 to 3.13.
+# The two commands of a fresh machine: `make demo` and `make test`. PYTHON chooses the interpreter, 3.11 to 3.13.
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed

@@ -7,6 +7,8 @@ GHOSTNET_TF_COMMAND = True  # see ghostnet_tf/__init__.py: argument parsing does
 if not __package__:  # run as a script: import from the checkout, not from this folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
+from datetime import UTC
+
 from ghostnet_tf import commands, results  # noqa: E402
 
 EXAMPLES = """\
@@ -95,7 +97,7 @@ def benchmark(
         BadInput: If a file cannot be run, before any is measured.
     """
     import hashlib
-    from datetime import datetime, timezone
+    from datetime import datetime
 
     from ghostnet_tf.tflite import cold_start, machine, summary, timing
 
@@ -121,7 +123,7 @@ def benchmark(
         measured |= summary.summarize(runs) | summary.ratio(runs, times[0], seed)
         rows.append({name: rounded(measured[name]) for name in COLUMNS if name in measured})
     return {
-        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "clock": clock,
         "num_runs": num_runs,
         **asked,

@@ -2,17 +2,12 @@
 
 import dataclasses
 import json
-import sys
+import tomllib
 from dataclasses import dataclass
 from pathlib import Path
 
 from ghostnet_tf.commands import BadInput, choose, write_text
 from ghostnet_tf.networks import NETWORKS, OPTIONS, full_name
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 # --augment NAME -> what it does
 AUGMENTATIONS = {
