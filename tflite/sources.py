@@ -220,10 +220,10 @@ def _untrained(model: str, args: Namespace, why: str) -> Source:
 
 def _network_with(weights: Path, model: str, args: Namespace) -> Source:
     if not weights.is_file():
-        expected = "imagenet, none, or a .safetensors, .weights.h5 or .keras file"
+        expected = "imagenet, none, or a .safetensors, .weights.h5, .keras, .pth or .index file"
         raise BadInput(f"expected --weights as {expected}. Received: {weights}, which is no file")
     name = full_name(model, settings(model, vars(args)))
-    kind = next((end for end in (".weights.h5", ".safetensors") if weights.name.endswith(end)), weights.suffix)
+    kind = next((end for end in (".weights.h5", ".pth.tar") if weights.name.endswith(end)), weights.suffix)
     trained_on = weights.name.removesuffix(kind)
 
     def load() -> "keras.Model":
@@ -241,6 +241,7 @@ def _built(model: str, args: Namespace, weights: Path | None) -> "keras.Model":
     import keras
 
     from ghostnet_tf.models import BUILDERS
+    from ghostnet_tf.weights import WeightsUnavailable
 
     keras.utils.set_random_seed(args.seed)
     try:
@@ -257,3 +258,5 @@ def _built(model: str, args: Namespace, weights: Path | None) -> "keras.Model":
         raise BadInput(f"{str(warning).split(':')[0]}; give their number with --classes") from warning
     except ValueError as error:
         raise BadInput(str(error)) from error
+    except WeightsUnavailable as error:  # what reads the file is not installed
+        raise MissingResource(str(error)) from error

@@ -1,6 +1,7 @@
 """Reads weights from files of every kind, under our names and in Keras's layout."""
 
 import pickle
+import struct
 import zipfile
 from collections import Counter
 from collections.abc import Callable
@@ -92,7 +93,12 @@ def _torch_file(path: Path) -> dict[str, np.ndarray]:
         ) from error
     try:
         saved = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, OSError) as error:
+    except pickle.UnpicklingError as error:  # whose text recommends to run the code in the file
+        raise ValueError(
+            "Expected `weights` to hold tensors and plain values only; save the network's state_dict alone. "
+            f"Received: weights={str(path)!r}"
+        ) from error
+    except (RuntimeError, EOFError, OSError, ValueError, LookupError, struct.error) as error:
         raise _unreadable(path, error) from error
     if isinstance(saved, dict):
         saved = next((saved[key] for key in STATE_DICTS if key in saved), saved)
@@ -172,5 +178,5 @@ def _fits(saved: Counter, wanted: Counter, with_top: bool) -> bool:
 
 
 def _unreadable(path: Path, error: Exception) -> ValueError:
-    reason = str(error).strip().partition("\n")[0]
+    reason = str(error).strip().partition("\n")[0] or type(error).__name__
     return ValueError(f"Expected `weights` to be a readable file ({reason}). Received: weights={str(path)!r}")

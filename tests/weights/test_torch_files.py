@@ -8,6 +8,7 @@ import importlib.util
 import json
 import pickle
 import re
+import struct
 import sys
 import types
 from pathlib import Path
@@ -102,7 +103,12 @@ def test_pytorch_files_are_read_as_weights_only(name, wrap, few_rows, torch, tor
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (pickle.UnpicklingError("Weights only load failed.\nMore"), "a readable file (Weights only load failed.)"),
+        (
+            pickle.UnpicklingError("Weights only load failed"),
+            "Expected `weights` to hold tensors and plain values only",
+        ),
+        (struct.error("unpack requires 4 bytes"), "a readable file (unpack requires 4 bytes)"),
+        (EOFError(), "a readable file (EOFError)"),
         (RuntimeError("PytorchStreamReader failed"), "a readable file (PytorchStreamReader failed)"),
         ({"state_dict": {"epoch": 3}}, "Expected a state_dict, or a checkpoint with one under state_dict_ema, "),
         ([1, 2], "Expected a state_dict"),
