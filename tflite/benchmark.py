@@ -7,8 +7,6 @@ GHOSTNET_TF_COMMAND = True  # see ghostnet_tf/__init__.py: argument parsing does
 if not __package__:  # run as a script: import from the checkout, not from this folder
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from datetime import UTC
-
 from ghostnet_tf import commands, results  # noqa: E402
 
 EXAMPLES = """\
@@ -97,7 +95,7 @@ def benchmark(
         BadInput: If a file cannot be run, before any is measured.
     """
     import hashlib
-    from datetime import datetime
+    from datetime import UTC, datetime
 
     from ghostnet_tf.tflite import cold_start, machine, summary, timing
 

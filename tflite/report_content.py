@@ -3,7 +3,7 @@
 import math
 import platform
 import shlex
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ghostnet_tf import __version__, commands
@@ -47,7 +47,7 @@ def content(run: Run, tested_images: int) -> dict[str, object]:
         "reproduce": list(_commands(run, run.path.parent / f"{run.path.resolve().name}-again").values()),
         "next_commands": _next(run),
         "version": __version__,
-        "date": datetime.now(timezone.utc).isoformat(" ", "minutes"),
+        "date": datetime.now(UTC).isoformat(" ", "minutes"),
         "percent": percent,
         "megabytes": lambda size: f"{size / 1e6:.{2 if size > 1e6 else 3}f}",
         "milliseconds": lambda value: f"{value:#.3g}" if value < 100 else f"{value:.0f}",
