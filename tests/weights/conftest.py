@@ -19,6 +19,15 @@ from ghostnet_tf.weights.torch_names import torch_name
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
+@pytest.fixture
+def float64():
+    """Layers made in double precision."""
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("float64")
+    yield
+    keras.config.set_dtype_policy(before)
+
+
 @pytest.fixture(scope="session")
 def golden():
     """The module that derives numbers from tensor names."""

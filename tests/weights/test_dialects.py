@@ -2,7 +2,6 @@
 
 import math
 
-import keras
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -20,14 +19,6 @@ IMAGES = np.random.default_rng(3).normal(size=(2, 48, 48, 3))
 def few_rows(monkeypatch):
     """Four rows, the last with strides, a shortcut and squeeze-and-excitation."""
     monkeypatch.setattr(ghostnet, "ROWS", ghostnet.ROWS[:4])
-
-
-@pytest.fixture
-def float64():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_dtype_policy(before)
 
 
 def network(dialect, width=0.25, **options):

@@ -1,6 +1,5 @@
 """Our networks equal the original PyTorch code, given the same numbers, through the real loader."""
 
-import keras
 import numpy as np
 import pytest
 
@@ -13,14 +12,6 @@ TOLERANCE = 1e-6
 
 
 LOGITS = {"include_preprocessing": False, "classifier_activation": None}
-
-
-@pytest.fixture
-def float64():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_dtype_policy(before)
 
 
 def differences(model, golden, expected):

@@ -14,14 +14,6 @@ NAME = "g_ghost_regnetx_032"
 GOLDEN = Path(__file__).resolve().parents[1] / "golden"
 
 
-@pytest.fixture
-def float64():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("float64")
-    yield
-    keras.config.set_dtype_policy(before)
-
-
 def test_g_ghost_regnetx_032(golden, golden_checkpoint, golden_logits, float64):
     model = ghostnet_tf.GGhostRegNetX(
         "032", include_preprocessing=False, classifier_activation=None, weights=golden_checkpoint(NAME)
