@@ -2,6 +2,7 @@
 
 import math
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
@@ -70,12 +71,13 @@ class RunRecorder(keras.callbacks.Callback):
     so that a run killed in between repeats the row. The random state of dropout follows from the seed and the step, so
     that it is the same in a resumed run. Patience is counted in the table, so that a resumed run goes on counting.
 
-    Says once if the input pipeline, which alone gives `pipeline_rate` images/s, is the bottleneck.
+    Says once if the input pipeline is the bottleneck; `measure_pipeline` gives its images/s while nothing trains.
     """
 
-    def __init__(self, folder: Path, config: RunConfig, steps: int, pipeline_rate: float):
+    def __init__(self, folder: Path, config: RunConfig, steps: int, measure_pipeline: Callable[[], float]):
         super().__init__()
-        self.folder, self.config, self.steps, self.pipeline_rate = folder, config, steps, pipeline_rate
+        self.folder, self.config, self.steps, self.measure_pipeline = folder, config, steps, measure_pipeline
+        self.pipeline_rate = 0.0
         self.durations: list[float] = []
 
     def on_train_begin(self, logs=None):
@@ -127,9 +129,13 @@ class RunRecorder(keras.callbacks.Callback):
 
     def _tell_bottleneck(self, rate: float) -> None:
         """A GPU waits for a pipeline that is hardly faster; a processor that does both spends half its time on it."""
-        if rate > PIPELINE_SHARE["GPU" if keras.distribution.list_devices("gpu") else "CPU"] * self.pipeline_rate:
+        share = PIPELINE_SHARE["GPU" if keras.distribution.list_devices("gpu") else "CPU"]
+        if rate > share * self.pipeline_rate:
+            self.pipeline_rate = max(self.pipeline_rate, self.measure_pipeline())
+        # Training faster than the pipeline alone: something else took the processor while it was measured.
+        if share * self.pipeline_rate < rate <= 1.1 * self.pipeline_rate:
             log(
                 f"the input pipeline is the bottleneck: alone it gives {self.pipeline_rate:.0f} images/s, training "
                 f"takes {rate:.0f}; more processor cores, smaller photos or less augmentation would help"
             )
-            self.pipeline_rate = float("inf")
+            self.pipeline_rate = math.inf

@@ -7,7 +7,7 @@ import shlex
 import shutil
 import sys
 import time
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 
@@ -125,7 +125,7 @@ def environment() -> dict:
     packages = ("tensorflow", "keras", "numpy", "tensorflow-datasets", "scikit-learn")
     return {
         "command": shlex.join(["python", *sys.argv]),
-        "started": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
         "ghostnet-tf": ghostnet_tf.__version__,
         **{package: version(package) for package in packages},
         "python": platform.python_version(),
@@ -181,7 +181,7 @@ def _fit(model: keras.Model, config: RunConfig, data: Data, folder: Path) -> Non
     batches = training_batches(data.train, classes, config, first_epoch=done, class_weights=weights)
     watchers = [
         callbacks.Bar(config.epochs, steps, config.batch_size),
-        callbacks.RunRecorder(folder, config, steps, images_per_second(batches, config.batch_size)),
+        callbacks.RunRecorder(folder, config, steps, lambda: images_per_second(batches, config.batch_size)),
     ]
     if config.ema:
         watchers.append(callbacks.AveragedEvaluation())

@@ -1,11 +1,13 @@
 """What a run would see and how fast: preview, learning-rate finder, the input pipeline's own speed."""
 
+import io
 import math
 
 import numpy as np
 import pytest
 import tensorflow as tf
 from PIL import Image
+from tqdm import tqdm
 
 from ghostnet_tf.commands import OK
 from ghostnet_tf.training import callbacks, find_lr, pipeline, train
@@ -57,9 +59,25 @@ def test_the_pipeline_is_timed_after_its_first_batch(monkeypatch):
 
 def test_a_pipeline_that_is_the_bottleneck_is_named_once(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(callbacks.keras.distribution, "list_devices", lambda kind: [])
-    recorder = callbacks.RunRecorder(tmp_path, RunConfig(), steps=10, pipeline_rate=1000.0)
+    rates = iter([1000.0, 900.0, 1100.0])  # a measurement that was disturbed does not count
+    recorder = callbacks.RunRecorder(tmp_path, RunConfig(), steps=10, measure_pipeline=lambda: next(rates))
     recorder._tell_bottleneck(450.0)
+    recorder._tell_bottleneck(1200.0)
     assert capsys.readouterr().err == ""
     for _ in range(2):
-        recorder._tell_bottleneck(550.0)
-    assert capsys.readouterr().err.count("alone it gives 1000 images/s, training takes 550") == 1
+        recorder._tell_bottleneck(600.0)
+    assert capsys.readouterr().err.count("alone it gives 1100 images/s, training takes 600") == 1
+
+
+def test_the_bar_counts_images_and_tells_the_time_left(monkeypatch):
+    screen = io.StringIO()
+    monkeypatch.setattr(callbacks, "progress", lambda *given: tqdm(*given, file=screen, mininterval=0))
+    bar = callbacks.Bar(epochs=2, steps=4, batch_size=32)
+    bar.on_epoch_begin(0)
+    for batch in (1, 3):  # two steps an execution
+        bar.on_train_batch_end(batch, {"loss": 1.25})
+    bar.on_epoch_end(0)
+    shown = screen.getvalue().splitlines()[-1]
+    assert "epoch 1/2: 100%" in shown
+    assert "128/128" in shown
+    assert "images/s, loss=1.250, run=00:00 left" in shown

@@ -127,7 +127,7 @@ def test_rare_classes_count_as_much(tmp_path):
 def test_a_loss_that_is_no_number_names_step_batch_and_checkpoint(tmp_path):
     with pytest.raises(CommandError, match=r"at step 2, batch 2 of 5 in epoch 1; .* checkpoint is none"):
         fit.train(dataclasses.replace(SMALL, learning_rate=1e30, warmup_epochs=0.0), tmp_path / "run")
-    recorder = callbacks.RunRecorder(tmp_path, dataclasses.replace(SMALL, steps_per_execution=5), 45, math.inf)
+    recorder = callbacks.RunRecorder(tmp_path, dataclasses.replace(SMALL, steps_per_execution=5), 45, lambda: math.inf)
     recorder.epoch = 2
     checkpoint(tmp_path, 2).parent.mkdir()
     checkpoint(tmp_path, 2).touch()
