@@ -29,11 +29,42 @@ class Seeds(keras.random.SeedGenerator):
         return tf.random.fold_in(self.pair, self.draws)
 
 
-class RandAugment(keras.layers.RandAugment):
-    """`keras.layers.RandAugment` with the same outcome in a tenth of the time: computes only the operations drawn.
+class Solarization(keras.layers.Solarization):
+    """`keras.layers.Solarization`, inverting what is brighter than a threshold that falls from 255 with the strength.
 
-    Keras's computes all eleven, twice: 116 ms of processor time for an image of 224 pixels, against 10 here.
+    Keras's threshold rises from 0: it inverts the more of an image the weaker it is.
     """
+
+    def get_random_transformation(self, data, training=True, seed=None):
+        drawn = super().get_random_transformation(data, training, seed)
+        return {**drawn, "thresholds": 255 - drawn["thresholds"]}
+
+
+class RandAugment(keras.layers.RandAugment):
+    """`keras.layers.RandAugment` in the published ranges and in a tenth of the time.
+
+    Keras's turns up to a full circle, posterizes, solarizes and blurs the more the weaker it is (one bit of a colour is
+    left below a strength of 0.375), and computes all eleven operations, twice: 116 ms of processor time for an image of
+    224 pixels, against 10 here, where only the two drawn are computed.
+
+    Args:
+        strength: 0 to 1, where 1 is level 10 of the published code: up to 30 degrees, 45 % of a side, a shear of 0.3,
+            90 % of colour and contrast, 4 bits. Each magnitude is drawn up to it.
+    """
+
+    def __init__(self, strength: float):
+        super().__init__(factor=strength)
+        gray = {"fill_mode": "constant", "fill_value": 128}
+        shear, shift, turn, change = 0.3 * strength, 0.45 * strength, 30 / 360 * strength, 0.9 * strength
+        self.random_shear = keras.layers.RandomShear((0.0, shear), (0.0, shear), **gray)
+        self.random_translation = keras.layers.RandomTranslation((-shift, shift), (-shift, shift), **gray)
+        self.random_rotation = keras.layers.RandomRotation((-turn, turn), **gray)
+        self.random_brightness = keras.layers.RandomBrightness((-change / 2, change / 2))
+        self.random_color_degeneration = keras.layers.RandomColorDegeneration((0.0, change))
+        self.random_contrast = keras.layers.RandomContrast((change, change))
+        self.random_sharpness = keras.layers.RandomSharpness((0.5 - change / 2, 0.5 + change / 2))
+        self.random_posterization = keras.layers.RandomPosterization((8 - round(4 * strength), 8))
+        self.solarization = Solarization(threshold_factor=strength)
 
     def transform_images(self, images, transformation, training=True):
         if not training:
@@ -99,15 +130,15 @@ def _colour_steps(config: RunConfig) -> list[tuple[int, Callable, int]]:
     """What follows crop and flip: the number of its seed, a function of a batch and a seed, and its value of white."""
     steps = []
     if config.rand_augment:
-        steps.append((RAND_AUGMENT, _seeded(RandAugment(factor=config.rand_augment)), 255))
+        steps.append((RAND_AUGMENT, _seeded(RandAugment(config.rand_augment)), 255))
     if config.color_jitter:
-        # torchvision multiplies the brightness; Keras adds, so that half moves a mid grey as far. Keras's saturation f
-        # multiplies by f / (1 - f), and is only clipped right for images of 0 to 1.
+        # torchvision multiplies the brightness; Keras adds, so that half moves a mid grey as far. Keras's contrast with
+        # one number only ever grows; its saturation f multiplies by f / (1 - f), and is only clipped right for 0 to 1.
         low, high = 1 - config.color_jitter, 1 + config.color_jitter
         jitter = keras.layers.RandomColorJitter(
             value_range=(0, 1),
             brightness_factor=config.color_jitter / 2,
-            contrast_factor=config.color_jitter,
+            contrast_factor=(config.color_jitter, config.color_jitter),
             saturation_factor=(low / (1 + low), high / (1 + high)),
         )
         steps.append((COLOURS, _seeded(jitter), 1))

@@ -34,8 +34,7 @@ class RunConfig:
         augment: A key of `AUGMENTATIONS`.
         crop_area: Smallest share of a photo's area that `"photo"` keeps (0.08 in the papers).
         color_jitter: Brightness, contrast and saturation change by up to this share (0.4 in the papers); 0 for none.
-        rand_augment: Strength of `keras.layers.RandAugment`, two operations an image: 0.1 turns by up to 36 degrees,
-            0 for none.
+        rand_augment: Strength of `augment.RandAugment`, two operations an image: 1 is the published level 10, 0 none.
         random_erasing: Share of the images of which a rectangle is erased.
         mixup, cutmix: Of `keras.layers.MixUp` (its `alpha`) and `CutMix` (the same of its distribution); with both,
             each batch gets one of them; 0 for none.

@@ -22,7 +22,7 @@ FLAGS = {
     ),
     "crop_area": (float, "smallest share of a photo that a crop keeps"),
     "color_jitter": (float, "share by which brightness, contrast and saturation change, such as 0.4; 0 for none"),
-    "rand_augment": (float, "strength of Keras's RandAugment, such as 0.1; 0 for none"),
+    "rand_augment": (float, "strength of RandAugment, 1 is the published level 10; 0 for none"),
     "random_erasing": (float, "share of the images that lose a rectangle"),
     "mixup": (float, "alpha of mixup, such as 0.2; 0 for none"),
     "cutmix": (float, "alpha of cutmix, such as 1; 0 for none"),

@@ -56,19 +56,37 @@ def test_a_later_epoch_with_everything_can_be_made_alone(image):
         np.testing.assert_allclose(targets.numpy().sum(axis=1), 1, rtol=1e-5)
 
 
-def test_rand_augment_is_that_of_keras(image):
-    """With the same draws, computing two operations gives what computing all of them gives."""
-    names = set()
-    for number in range(12):
-        outcomes = []
-        for kind in (RandAugment, keras.layers.RandAugment):
-            layer = kind(factor=0.3)
-            layer.generator = Seeds(0)
-            layer.generator.start(seed(number))
-            outcomes.append(layer(tf.constant(image[None], tf.float32)).numpy())
-        np.testing.assert_allclose(*outcomes, atol=1e-4)
-        names.add(outcomes[0].tobytes())
-    assert len(names) > 8
+def drawn(layer, image, number):
+    """What `layer` draws for an image, which is what `number` decides."""
+    seeds = Seeds(0)
+    seeds.start(seed(number))
+    layer.generator = seeds
+    return layer.get_random_transformation(image, training=True, seed=seeds)
+
+
+def test_rand_augment_is_keras_own_with_the_operations_drawn(image):
+    """With the same draws, computing two operations gives what Keras's computing of all gives."""
+    image = tf.constant(image[None], tf.float32)
+    layer = RandAugment(0.9)
+    outcomes = set()
+    for number in range(16):
+        transformation = drawn(layer, image, number)
+        found = layer.transform_images(image, transformation).numpy()
+        expected = keras.layers.RandAugment.transform_images(layer, image, transformation)
+        np.testing.assert_allclose(found, expected, atol=1e-4)
+        outcomes.add(found.tobytes())
+    assert len(outcomes) > 12
+
+
+@pytest.mark.parametrize("name", sorted(set(RandAugment._AUGMENT_LAYERS) - {"auto_contrast", "equalization"}))
+def test_weak_operations_change_little_and_strong_ones_much(image, name):
+    image = tf.constant(image[None], tf.float32)
+    for strength, low, high in ((1e-4, 0, 1), (1.0, 5, 256)):
+        layer = getattr(RandAugment(strength), name)
+        changes = [
+            np.abs(layer.transform_images(image, drawn(layer, image, number)) - image).max() for number in range(8)
+        ]
+        assert low <= max(changes) <= high
 
 
 def test_jitter_changes_colours_as_much_as_the_papers(image):
@@ -79,9 +97,14 @@ def test_jitter_changes_colours_as_much_as_the_papers(image):
     lowest, highest = levels.mean(axis=(1, 2, 3)).min(), levels.mean(axis=(1, 2, 3)).max()
     assert 128 - 51.1 <= lowest < 128 - 35
     assert 128 + 35 < highest <= 128 + 51.1
-    spread = augmented(image, 60, color_jitter=0.4)[..., 0].std(axis=(1, 2)) / image[..., 0].std()
-    assert spread.min() < 0.8
-    assert spread.max() > 1.2
+    ramp = np.repeat(np.arange(112, 144, dtype=np.uint8)[None, :, None], 32, axis=0).repeat(3, axis=2)
+    contrast = augmented(ramp, 60, color_jitter=0.4).std(axis=(1, 2, 3)) / ramp.std()
+    assert 0.599 < contrast.min() < 0.7
+    assert 1.3 < contrast.max() < 1.401
+    coloured = augmented(image, 60, color_jitter=0.4)
+    saturation = (coloured.max(axis=-1) - coloured.min(axis=-1))[:, 20, 20] / np.ptp(image[20, 20])
+    assert saturation.min() < 0.8
+    assert saturation.max() > 1.2
 
 
 def test_erased_parts_get_the_mean_colour(image):
