@@ -30,7 +30,6 @@ FAMILIES = {
     "G-GhostNet": ("g_ghostnet", {"width": 0.25}, 32),
     "MobileNetV2": ("mobilenetv2", {"width": 0.1}, 32),
     "MobileNetV3-Small": ("mobilenetv3_small", {"width": 0.1}, 32),
-    "EfficientNet-B0": ("efficientnet_b0", {}, 32),
 }
 OUTSIDE = {"MobileNetV3-Small": {"HARD_SWISH"}}  # not ours: XNNPACK has no int8 hard swish
 

@@ -136,6 +136,14 @@ def test_nothing_is_printed_or_left_behind(little, little_images, capfd, monkeyp
     assert list(tmp_path.iterdir()) == []
 
 
+def test_gradients_of_their_own_are_left_behind():
+    """Those of swish, which EfficientNet has, cannot be saved with weights made constant."""
+    image = keras.Input((8, 8, 3))
+    model = keras.Model(image, keras.layers.Activation("swish")(keras.layers.Conv2D(4, 3)(image)))
+    images = np.random.default_rng(0).normal(size=(2, 8, 8, 3)).astype("float32")
+    np.testing.assert_allclose(TFLiteModel(convert(model, "fp32")).predict(images), model(images), atol=1e-5)
+
+
 class Determinant(keras.layers.Layer):
     """Has no counterpart in LiteRT."""
 

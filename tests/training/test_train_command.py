@@ -114,6 +114,8 @@ def test_evaluation_refuses_what_is_no_model(arguments, message, monkeypatch, ca
     [
         (["--data", "no/folder"], "expected `digits`, a TensorFlow Datasets name, or a folder"),
         (["--model", "ghostnte"], "Did you mean 'ghostnet'"),
+        (["--model", "mobilenetv2", "--ratio", "3"], "--ratio does not apply to mobilenetv2"),
+        (["--model", "regnetx", "--variant", "9"], "Received: variant='9'"),
         (["--size", "16"], "--size of at least 32"),
         (["--dropout-rate", "1"], "--dropout-rate from 0 to below 1"),
         (["--warmup-epochs", "20", "--epochs", "3"], "--warmup-epochs from 0 to below 3"),
