@@ -95,3 +95,17 @@ def test_open_sizes_and_other_inputs_without_top(builder, options, no_values):
     assert model.output_shape[:3] == (None, None, None)
     pooled = build(builder, options, include_top=False, input_shape=(None, None, 1), pooling="avg")
     assert pooled.output_shape == (None, model.output_shape[-1])
+
+
+@each_family
+def test_open_sizes_compute_what_fixed_ones_do(builder, options):
+    """Above 96 pixels, where both have the same strides; odd sizes, which padding and attention treat apart."""
+    keras.utils.set_random_seed(0)
+    anywhere = build(builder, options, include_top=False, input_shape=(None, None, 3))
+    fixed = build(builder, options, include_top=False, input_shape=(99, 110, 3))
+    fixed.set_weights(anywhere.get_weights())
+    image = np.random.default_rng(0).uniform(0, 255, (1, 99, 110, 3)).astype("float32")
+    expected, found = np.asarray(fixed(image)), np.asarray(anywhere(image))
+    assert found.shape[1:] == fixed.output_shape[1:]
+    assert expected.std() > 0
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5 * expected.std())
