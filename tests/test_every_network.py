@@ -1,6 +1,7 @@
 """Every network through the same commands."""
 
 import json
+from pathlib import Path
 
 import keras
 import pytest
@@ -9,8 +10,9 @@ from ghostnet_tf.commands import OK
 from ghostnet_tf.models import BUILDERS, ghostnet
 from ghostnet_tf.networks import NETWORKS
 from ghostnet_tf.tflite import benchmark, convert
+from ghostnet_tf.tflite.calibrate import settle, synthetic
 from ghostnet_tf.training import evaluate, train
-from ghostnet_tf.training.config import RunConfig
+from ghostnet_tf.training.config import RunConfig, load_run
 from ghostnet_tf.training.fit import build
 
 SMALLEST = {"width": 0.25, "variant": "002"}  # G-GhostNet has no complicated channel left at 0.1
@@ -35,31 +37,45 @@ def test_a_run_builds_it(name):
     assert len(set(names)) == len(names)  # what weight files go by
 
 
-@pytest.mark.parametrize("name", ["ghostnetv3", "mobilenetv2"])
-def test_from_images_to_milliseconds(name, tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(ghostnet, "ROWS", ghostnet.ROWS[:4])  # a block of each kind
+def converted(run: Path) -> dict[str, dict]:
+    """Scheme -> what the convert command says of the file that it makes of a run."""
+    few = ["--calibration-images", "100", "--verification-images", "20"]
+    assert convert.main(["--model", str(run), "--fp32", "--int8", *few]) == OK
+    records = [json.loads(file.read_text()) for file in (run / "exports").glob("*.json")]
+    for record in records:
+        assert record["file"] == f"{load_run(run).network}_32_digits_{record['scheme']}.tflite"
+        assert len(record["graph"]["partitions"]) <= 2  # the network, and behind the softmax the cast of the output
+    return {record["scheme"]: record for record in records}
+
+
+def test_ghostnet_v3_from_images_to_milliseconds(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(ghostnet, "ROWS", ghostnet.ROWS[1:4])  # strides, attention, squeeze and excitation
     run = tmp_path / "run"
     settings = ["--width", "0.1", "--size", "32", "--epochs", "1", "--warmup-epochs", "0.5", "--batch-size", "256"]
-    assert train.main(["--data", "digits", "--model", name, *settings, "--output", str(run)]) == OK
+    assert train.main(["--data", "digits", "--model", "ghostnetv3", *settings, "--output", str(run)]) == OK
     capsys.readouterr()
-    assert convert.main(["--model", str(run), "--fp32", "--int8", "--verification-images", "20"]) == OK
-    log = capsys.readouterr().err
-    files = sorted((run / "exports").glob("*.tflite"))
-    assert [file.name for file in files] == [f"{name}_010_32_digits_{scheme}.tflite" for scheme in ("fp32", "int8")]
-    for file in files:
-        record = json.loads(file.with_suffix(".json").read_text())
-        assert len(record["graph"]["partitions"]) <= 2  # the network, and behind the softmax the cast of the output
-        if record["scheme"] == "fp32":
-            assert record["agreement"]["cosine"] > 0.99999
-    assert ("layers of parallel branches became one convolution each" in log) == (name == "ghostnetv3")
-
-    assert evaluate.main(["--model", str(run), *map(str, files)]) == OK
-    measured = json.loads((run / "evaluation.json").read_text())
-    assert {entry["scheme"] for entry in measured} == {"keras", "fp32", "int8"}
-    assert len({entry["top1"] for entry in measured if entry["scheme"] != "int8"}) == 1
-    assert benchmark.main([*map(str, files), "--num-runs", "2", "--warmup-runs", "1"]) == OK
+    assert converted(run)["fp32"]["agreement"]["cosine"] > 0.99999  # with the training form
+    assert "layers of parallel branches became one convolution each" in capsys.readouterr().err
+    files = [str(file) for file in sorted((run / "exports").glob("*.tflite"))]
+    assert evaluate.main(["--model", str(run), *files]) == OK
+    measured = {entry["scheme"]: entry["top1"] for entry in json.loads((run / "evaluation.json").read_text())}
+    assert set(measured) == {"keras", "fp32", "int8"}
+    assert measured["fp32"] == measured["keras"]
+    assert benchmark.main([*files, "--num-runs", "2", "--warmup-runs", "1"]) == OK
     printed = capsys.readouterr().out
-    assert all(file.name in printed for file in files)
+    assert all(Path(file).name in printed for file in files)
+
+
+def test_a_run_of_a_network_of_keras_converts(tmp_path):
+    """The run folder as training leaves it; the training itself is Keras's, like that of any model."""
+    config = RunConfig(model="mobilenetv2", width=0.1, size=32)
+    config.save(tmp_path / "config.toml")
+    (tmp_path / "labels.txt").write_text("\n".join("0123456789"))
+    keras.utils.set_random_seed(0)
+    model = build(config, 10)
+    settle(model, synthetic((32, 32, 3), 32, 0).calibration)
+    model.save(tmp_path / "model.keras")
+    assert converted(tmp_path)["fp32"]["agreement"]["cosine"] > 0.99999
 
 
 def test_comparisons_are_those_of_keras():
