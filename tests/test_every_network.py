@@ -7,7 +7,7 @@ import keras
 import pytest
 
 from ghostnet_tf.commands import OK
-from ghostnet_tf.models import BUILDERS, ghostnet
+from ghostnet_tf.models import BUILDERS, ghostnet, ghostnet_v2
 from ghostnet_tf.networks import NETWORKS
 from ghostnet_tf.tflite import benchmark, convert
 from ghostnet_tf.tflite.calibrate import settle, synthetic
@@ -49,7 +49,9 @@ def converted(run: Path) -> dict[str, dict]:
 
 
 def test_ghostnet_v3_from_images_to_milliseconds(tmp_path, monkeypatch, capsys):
-    monkeypatch.setattr(ghostnet, "ROWS", ghostnet.ROWS[1:4])  # strides, attention, squeeze and excitation
+    # One block, with all there is: branches, strides, attention, squeeze and excitation.
+    monkeypatch.setattr(ghostnet, "ROWS", ghostnet.ROWS[3:4])
+    monkeypatch.setattr(ghostnet_v2, "FIRST_WITH_ATTENTION", 0)
     run = tmp_path / "run"
     settings = ["--width", "0.1", "--size", "32", "--epochs", "1", "--warmup-epochs", "0.5", "--batch-size", "256"]
     assert train.main(["--data", "digits", "--model", "ghostnetv3", *settings, "--output", str(run)]) == OK
