@@ -25,12 +25,12 @@ def GhostNetV3(
 ) -> keras.Model:
     """Builds GhostNetV3 in its training form; `reparameterize` makes the form to run, with the same outputs.
 
-    | width | params, training | params, to run | MACs, to run | top-1 (paper) | weights    |
-    |-------|------------------|----------------|--------------|---------------|------------|
-    | 0.5   | 3,395,384        | 2,853,176      | 49,640,656   |               |            |
-    | 1.0   | 8,129,028        | 6,147,588      | 167,048,288  | 77.1          | `imagenet` |
-    | 1.3   | 12,217,720       | 8,948,296      | 269,322,976  | 79.1          |            |
-    | 1.6   | 17,275,700       | 12,377,778     | 398,607,224  |               |            |
+    | width | params, training | params, to run | MACs, to run | top-1 (published) | weights    |
+    |-------|------------------|----------------|--------------|-------------------|------------|
+    | 0.5   | 3,395,384        | 2,853,176      | 49,640,656   |                   |            |
+    | 1.0   | 8,129,028        | 6,147,588      | 167,048,288  | 77.1              | `imagenet` |
+    | 1.3   | 12,217,720       | 8,948,296      | 269,322,976  | 79.1              |            |
+    | 1.6   | 17,275,700       | 12,377,778     | 398,607,224  |                   |            |
 
     The network is GhostNetV2; each convolution of the ghost modules and each strided depthwise one is a
     `BranchedConvBN`. Source: Liu et al., "GhostNetV3: Exploring the Training Strategies for Compact Models", 2024,
