@@ -114,25 +114,22 @@ class Worker:
 
 def race(workers: dict[str, Worker], arguments: argparse.Namespace) -> dict[str, list[float]]:
     """Seconds by contestant and round, after one round to warm up."""
-    import random
+    from ghostnet_tf.tflite.timing import orders
 
-    order, shuffle = list(workers), random.Random(0).shuffle
     seconds = {name: [] for name in workers}
-    for number in commands.progress(range(arguments.rounds + 1), "rounds", arguments.rounds + 1):
-        shuffle(order)
-        for name in order:
-            elapsed = workers[name].run(arguments.steps)
-            if number:
-                seconds[name].append(elapsed)
-    return seconds
+    rounds = arguments.rounds + 1
+    for order in commands.progress(orders(len(workers), rounds, seed=0), "rounds", rounds):
+        for name in (list(workers)[index] for index in order):
+            seconds[name].append(workers[name].run(arguments.steps))
+    return {name: times[1:] for name, times in seconds.items()}
 
 
 def summary(seconds: dict[str, list[float]], workers: dict[str, Worker], arguments: argparse.Namespace) -> list[dict]:
     """A row a contestant: median images/s, and how many times as fast ours is, with a 95 % bootstrap interval."""
     import numpy as np
 
-    from ghostnet_tf.tflite.machine import machine
     from ghostnet_tf.tflite.summary import ratio
+    from ghostnet_tf.training.metrics import processor
 
     ours = np.asarray(seconds["ours"])
     rows = []
@@ -145,7 +142,7 @@ def summary(seconds: dict[str, list[float]], workers: dict[str, Worker], argumen
                 **{key: getattr(arguments, key) for key in ("width", "size", "batch_size", "rounds", "steps")},
                 "images_per_second": round(images / float(np.median(times)), 1),
                 **{key.replace("ratio", "speedup"): value and round(value, 3) for key, value in speedup.items()},
-                "cpu": machine()["cpu"],
+                "cpu": processor(),
                 "versions": " ".join(f"{package} {version}" for package, version in workers[name].versions.items()),
             }
         )

@@ -153,7 +153,7 @@ def _load(file: Path, size: tuple[int, int]) -> "keras.Model":
 
 def _network(model: str, args: Namespace) -> Source:
     """A network by name, with the weights that `--weights` means: best available, none, published, a file."""
-    name = full_name(model, settings(model, vars(args)))
+    name = _name(model, args)
     if args.weights == "none":
         return _untrained(model, args, "as asked")
     if args.weights not in (None, "imagenet"):
@@ -213,7 +213,7 @@ def _untrained(model: str, args: Namespace, why: str) -> Source:
         calibrate.settle(network, images.calibration)
         return network
 
-    name = full_name(model, settings(model, vars(args)))
+    name = _name(model, args)
     headline = f"{name} with UNTRAINED weights ({why}): good for latency and integration, not for predictions"
     return Source(name, _side(model, args), UNTRAINED, headline, load)
 
@@ -222,7 +222,7 @@ def _network_with(weights: Path, model: str, args: Namespace) -> Source:
     if not weights.is_file():
         expected = "imagenet, none, or a .safetensors, .weights.h5, .keras, .pth or .index file"
         raise BadInput(f"expected --weights as {expected}. Received: {weights}, which is no file")
-    name = full_name(model, settings(model, vars(args)))
+    name = _name(model, args)
     kind = next((end for end in (".weights.h5", ".pth.tar") if weights.name.endswith(end)), weights.suffix)
     trained_on = weights.name.removesuffix(kind)
 
@@ -230,6 +230,10 @@ def _network_with(weights: Path, model: str, args: Namespace) -> Source:
         return _built(model, args, weights=weights)
 
     return Source(name, _side(model, args), trained_on, f"{name} with {weights}", load)
+
+
+def _name(model: str, args: Namespace) -> str:
+    return full_name(model, settings(model, vars(args)))
 
 
 def _side(model: str, args: Namespace) -> tuple[int, int]:

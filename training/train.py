@@ -29,16 +29,7 @@ data: `digits` (scikit-learn's scans), a TensorFlow Datasets name, or a folder: 
 directly (a fifth of each class is held out) or below train/ and val/ (and test/)."""
 
 # Of a row of --csv, in order; `minutes` are those of all epochs, their evaluation included.
-COLUMNS = (
-    "date",
-    "data",
-    "model",
-    "width",
-    "size",
-    "epochs",
-    "batch_size",
-    "seed",
-)
+COLUMNS = ("date", "data", "model", "width", "size", "epochs", "batch_size", "seed")
 COLUMNS += ("minutes", "top1", "top5", "images", "processor", "cores", "command")
 
 

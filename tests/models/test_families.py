@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import ghostnet_tf
 from ghostnet_tf.models import ghostnet
+from ghostnet_tf.training.precision import mixed_precision
 
 SIZES = {"GhostVGG16": 32, "GhostResNet56": 32}
 FAMILIES = {
@@ -38,11 +39,9 @@ def no_values():
 
 
 @pytest.fixture
-def mixed_precision():
-    before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_float16")
-    yield
-    keras.config.set_dtype_policy(before)
+def float16():
+    with mixed_precision("float16"):
+        yield
 
 
 @each_family
@@ -80,7 +79,7 @@ def test_rebuilds_from_its_configuration(builder, options, no_values):
 
 
 @each_family
-def test_mixed_precision_keeps_weights_and_probabilities_in_float32(builder, options, no_values, mixed_precision):
+def test_mixed_precision_keeps_weights_and_probabilities_in_float32(builder, options, no_values, float16):
     model = build(builder, options)
     assert model.output.dtype == "float32"
     assert model.get_layer("classifier").compute_dtype == "float16"
