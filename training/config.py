@@ -17,6 +17,12 @@ AUGMENTATIONS = {
     "photo": "a random part of at least --crop-area, mirrored half of the time",
 }
 
+# --optimizer NAME -> what it is, and its learning rate for batches of 128 from random weights
+OPTIMIZERS = {
+    "sgd": ("gradient descent with momentum, the papers' choice", 0.2),
+    "muon": ("orthogonal updates for convolutions, Adam for the rest; ahead in short runs", 0.02),
+}
+
 
 @dataclass
 class RunConfig:
@@ -39,9 +45,10 @@ class RunConfig:
         mixup, cutmix: Of `keras.layers.MixUp` (its `alpha`) and `CutMix` (the same of its distribution); with both,
             each batch gets one of them; 0 for none.
         epochs, batch_size: Of the training.
+        optimizer: A key of `OPTIMIZERS`.
         learning_rate: Peak of the schedule; linear warm-up over `warmup_epochs`, then cosine to 0.
-        momentum: Of SGD with Nesterov's correction.
-        weight_decay: As in PyTorch's SGD (an L2 gradient), on kernels only.
+        momentum: With Nesterov's correction.
+        weight_decay: On kernels only; with SGD as in PyTorch (an L2 gradient), with Muon as in AdamW (decoupled).
         label_smoothing: Share of the target spread over all classes.
         class_weights: `"balanced"`: an image counts by the inverse of its class's frequency, 1 on average.
         clipnorm, global_clipnorm: Longest gradient of a variable, or of all together; at most one of both.
@@ -77,6 +84,7 @@ class RunConfig:
     cutmix: float = 0.0
     epochs: int = 20
     batch_size: int = 128
+    optimizer: str = "sgd"
     learning_rate: float | None = None
     warmup_epochs: float = 1.0
     momentum: float = 0.9
@@ -114,7 +122,7 @@ class RunConfig:
     def resolved(self, *, size: int, flip: bool, photos: bool) -> "RunConfig":
         """A copy in which the data set's properties have filled in what was `None`."""
         small = "crop-flip" if flip else "shift"
-        scratch = 0.2 * self.batch_size * self.gradient_accumulation_steps / 128
+        scratch = OPTIMIZERS[self.optimizer][1] * self.batch_size * self.gradient_accumulation_steps / 128
         return dataclasses.replace(
             self,
             size=size,

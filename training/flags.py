@@ -5,7 +5,7 @@ import importlib.util
 
 from ghostnet_tf import commands, networks
 from ghostnet_tf.commands import BadInput, MissingResource, flag
-from ghostnet_tf.training.config import AUGMENTATIONS, RunConfig
+from ghostnet_tf.training.config import AUGMENTATIONS, OPTIMIZERS, RunConfig
 
 # Setting -> (type, meaning); defaults are RunConfig's.
 FLAGS = {
@@ -28,9 +28,15 @@ FLAGS = {
     "cutmix": (float, "alpha of cutmix, such as 1; 0 for none"),
     "epochs": (commands.positive_int, "passes over the training images"),
     "batch_size": (commands.positive_int, "images a step"),
-    "learning_rate": (commands.positive_float, "peak (default: 0.2 at batch size 128, a tenth of it with --weights)"),
+    "optimizer": (str, "; ".join(f"{name}: {what}" for name, (what, _) in OPTIMIZERS.items())),
+    "learning_rate": (
+        commands.positive_float,
+        "peak (default: at batch size 128 "
+        + ", ".join(f"{rate} with {name}" for name, (_, rate) in OPTIMIZERS.items())
+        + "; a tenth of it with --weights)",
+    ),
     "warmup_epochs": (float, "epochs of linear warm-up before the cosine decay"),
-    "momentum": (float, "of SGD with Nesterov's correction"),
+    "momentum": (float, "of the gradients, with Nesterov's correction"),
     "weight_decay": (float, "on kernels, not on normalization and biases"),
     "label_smoothing": (float, "share of the target spread over all classes"),
     "class_weights": (str, "balanced: rare classes count as much as frequent ones"),
@@ -48,6 +54,7 @@ FLAGS = {
 
 CHOICES = {
     "augment": AUGMENTATIONS,
+    "optimizer": OPTIMIZERS,
     "class_weights": ("balanced",),
     "mixed_precision": ("float16", "bfloat16"),
     "keep": ("best", "last"),

@@ -3,6 +3,10 @@
 import keras
 
 from ghostnet_tf.training.config import RunConfig
+from ghostnet_tf.training.muon import Muon
+
+# Adam's share of Muon's learning rate: 0.3 and 0.6 did alike on CIFAR-10, 0.15 worse.
+ADAM_LR_RATIO = 0.3
 
 
 def learning_rate(config: RunConfig, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
@@ -19,17 +23,11 @@ def learning_rate(config: RunConfig, steps_per_epoch: int) -> keras.optimizers.s
 def optimizer(
     config: RunConfig, schedule: keras.optimizers.schedules.LearningRateSchedule
 ) -> keras.optimizers.Optimizer:
-    """SGD with Nesterov momentum, weight decay on kernels only, and what the settings add to it.
-
-    Keras decays weights directly, by `learning_rate * weight_decay` a step; the papers' L2 gradient passes through
-    the momentum, which multiplies its effect by `1 / (1 - momentum)`. Dividing here makes both equal in the long run.
-    """
+    """The optimizer of a run, with weight decay on kernels only, and what the settings add to it."""
     accumulated = config.gradient_accumulation_steps
-    sgd = keras.optimizers.SGD(
-        schedule,
-        momentum=config.momentum,
-        nesterov=True,
-        weight_decay=config.weight_decay / (1 - config.momentum) or None,
+    made = (_muon if config.optimizer == "muon" else _sgd)(
+        config,
+        learning_rate=schedule,
         clipnorm=config.clipnorm,
         global_clipnorm=config.global_clipnorm,
         use_ema=config.ema > 0,
@@ -37,5 +35,28 @@ def optimizer(
         gradient_accumulation_steps=accumulated if accumulated > 1 else None,
     )
     if config.weight_decay:
-        sgd.exclude_from_weight_decay(var_names=["beta", "bias", "gamma"])
-    return sgd
+        made.exclude_from_weight_decay(var_names=["beta", "bias", "gamma"])
+    return made
+
+
+def _sgd(config: RunConfig, **options) -> keras.optimizers.Optimizer:
+    """SGD with Nesterov momentum.
+
+    Keras decays weights directly, by `learning_rate * weight_decay` a step; the papers' L2 gradient passes through
+    the momentum, which multiplies its effect by `1 / (1 - momentum)`. Dividing here makes both equal in the long run.
+    """
+    decay = config.weight_decay / (1 - config.momentum) or None
+    return keras.optimizers.SGD(momentum=config.momentum, nesterov=True, weight_decay=decay, **options)
+
+
+def _muon(config: RunConfig, **options) -> keras.optimizers.Optimizer:
+    """Muon for convolutions; Adam for the rest, and for the two kernels whose orthogonal updates cost too much."""
+    decay = config.weight_decay or None
+    return Muon(
+        momentum=config.momentum,
+        weight_decay=decay,
+        adam_weight_decay=decay,
+        adam_lr_ratio=ADAM_LR_RATIO,
+        exclude_layers=["classifier", "head"],
+        **options,
+    )
