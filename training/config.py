@@ -45,6 +45,7 @@ class RunConfig:
         mixup, cutmix: Of `keras.layers.MixUp` (its `alpha`) and `CutMix` (the same of its distribution); with both,
             each batch gets one of them; 0 for none.
         epochs, batch_size: Of the training.
+        zero_init_residual: Whether residual blocks begin as their shortcuts; not with starting weights.
         optimizer: A key of `OPTIMIZERS`.
         learning_rate: Peak of the schedule; linear warm-up over `warmup_epochs`, then cosine to 0.
         momentum: With Nesterov's correction.
@@ -84,6 +85,7 @@ class RunConfig:
     cutmix: float = 0.0
     epochs: int = 20
     batch_size: int = 128
+    zero_init_residual: bool = False
     optimizer: str = "sgd"
     learning_rate: float | None = None
     warmup_epochs: float = 1.0

@@ -22,6 +22,7 @@ from ghostnet_tf.training.checkpoints import checkpoint, checkpoint_epoch, lates
 from ghostnet_tf.training.config import RunConfig, check_output, recorded_split
 from ghostnet_tf.training.data import Data, load_data, split_of
 from ghostnet_tf.training.history import best_epoch, out_of_patience, read_metrics
+from ghostnet_tf.training.initialization import zero_init_residual
 from ghostnet_tf.training.pipeline import evaluation_batches, images_per_second, training_batches
 from ghostnet_tf.training.precision import log_precision, mixed_precision
 from ghostnet_tf.training.schedule import learning_rate, optimizer
@@ -93,7 +94,7 @@ def evaluation_images(data: Data):
 def build(config: RunConfig, classes: int, classifier_activation: str | None = "softmax") -> keras.Model:
     """The model of a run, new or from its starting weights."""
     try:
-        return BUILDERS[config.model](
+        model = BUILDERS[config.model](
             input_shape=(config.size, config.size, 3),
             classes=classes,
             classifier_activation=classifier_activation,
@@ -105,6 +106,9 @@ def build(config: RunConfig, classes: int, classifier_activation: str | None = "
         raise BadInput(str(error)) from error
     except WeightsUnavailable as error:
         raise MissingResource(str(error)) from error
+    if config.zero_init_residual and config.weights is None:
+        zero_init_residual(model)
+    return model
 
 
 def _begin(folder: Path, config: RunConfig, data: Data, model: keras.Model) -> None:

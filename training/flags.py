@@ -28,6 +28,7 @@ FLAGS = {
     "cutmix": (float, "alpha of cutmix, such as 1; 0 for none"),
     "epochs": (commands.positive_int, "passes over the training images"),
     "batch_size": (commands.positive_int, "images a step"),
+    "zero_init_residual": (bool, "let residual blocks begin as their shortcuts: a better start of a short run"),
     "optimizer": (str, "; ".join(f"{name}: {what}" for name, (what, _) in OPTIMIZERS.items())),
     "learning_rate": (
         commands.positive_float,
@@ -122,5 +123,7 @@ def check(config: RunConfig) -> None:
             "expected --clipnorm or --global-clipnorm, not both. "
             f"Received: {config.clipnorm} and {config.global_clipnorm}"
         )
+    if config.zero_init_residual and config.weights is not None:
+        raise BadInput("expected --zero-init-residual without --weights, which it would change. Received: both")
     if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise MissingResource("--tensorboard needs the package tensorboard: pip install 'ghostnet-tf[tensorboard]'")

@@ -104,6 +104,11 @@ class GhostBottleneck(Composite):
             shortcut = self.shortcut_pw(self.shortcut_dw(inputs, training=training), training=training)
         return self.add([x, shortcut])
 
+    @property
+    def residual(self) -> GhostModule:
+        """The last layer before the addition."""
+        return self.ghost2
+
     def compute_output_shape(self, input_shape):
         return strided_shape(input_shape, self.strides, self.filters)
 

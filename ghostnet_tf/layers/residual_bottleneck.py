@@ -77,6 +77,11 @@ class ResidualBottleneck(Composite):
         shortcut = inputs if self.shortcut is None else self.shortcut(inputs, training=training)
         return self.act(self.add([x, shortcut]))
 
+    @property
+    def residual(self) -> ConvBN | GhostModule:
+        """The last layer before the addition."""
+        return self.conv3
+
     def compute_output_shape(self, input_shape):
         return strided_shape(input_shape, self.strides, self.filters)
 

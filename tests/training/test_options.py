@@ -35,6 +35,7 @@ def test_a_resumed_run_with_every_option_ends_the_same(tmp_path, monkeypatch):
     """What a run was killed after two epochs is resumed from: averages, gradients, loss scale and patience go on."""
     config = dataclasses.replace(
         SMALL,
+        optimizer="muon",
         ema=0.9,
         gradient_accumulation_steps=2,
         global_clipnorm=1.0,
@@ -167,6 +168,8 @@ def test_every_setting_has_a_flag_and_back(tmp_path):
         ({"clipnorm": 1.0, "global_clipnorm": 1.0}, "not both"),
         ({"clipnorm": -1.0}, "--clipnorm: expected a number above 0"),
         ({"early_stopping": 0}, "--early-stopping: expected a whole number of at least 1"),
+        ({"optimizer": "adam"}, "expected one of sgd, muon"),
+        ({"zero_init_residual": True, "weights": "imagenet"}, "--zero-init-residual without --weights"),
     ],
 )
 def test_settings_out_of_range_are_refused(settings, message):
