@@ -36,6 +36,10 @@ class RunConfig:
         width, variant, depth, ratio, dw_size, dialect: Its options, see `networks.OPTIONS`.
         dropout_rate: Before its classifier.
         weights: Starting weights: `None`, `"imagenet"` or a file.
+        freeze_epochs: First epochs, in which only the classifier trains, see `freezing`; 0 for none.
+        teacher: A `.keras` file to learn from beside the labels, see `distillation`.
+        temperature: Of the softmax in which teacher and student are compared.
+        distillation_weight: Share of that comparison in the loss; the labels have the rest.
         size: Pixels a side.
         augment: A key of `AUGMENTATIONS`.
         crop_area: Smallest share of a photo's area that `"photo"` keeps (0.08 in the papers).
@@ -48,6 +52,7 @@ class RunConfig:
         zero_init_residual: Whether residual blocks begin as their shortcuts; not with starting weights.
         optimizer: A key of `OPTIMIZERS`.
         learning_rate: Peak of the schedule; linear warm-up over `warmup_epochs`, then cosine to 0.
+        decay_epochs: Epochs after which the learning rate falls to a tenth, in place of the cosine.
         momentum: With Nesterov's correction.
         weight_decay: On kernels only; with SGD as in PyTorch (an L2 gradient), with Muon as in AdamW (decoupled).
         label_smoothing: Share of the target spread over all classes.
@@ -75,6 +80,10 @@ class RunConfig:
     dialect: str | None = None
     dropout_rate: float | None = None
     weights: str | None = None
+    freeze_epochs: int = 0
+    teacher: str | None = None
+    temperature: float = 4.0
+    distillation_weight: float = 0.5
     size: int | None = None
     augment: str | None = None
     crop_area: float = 0.25
@@ -89,6 +98,7 @@ class RunConfig:
     optimizer: str = "sgd"
     learning_rate: float | None = None
     warmup_epochs: float = 1.0
+    decay_epochs: list[float] | None = None
     momentum: float = 0.9
     weight_decay: float = 5e-4
     label_smoothing: float = 0.1
@@ -169,7 +179,7 @@ def read_config(path: Path) -> dict:
 
 
 def _types(annotation) -> tuple[type, ...]:
-    kinds = {"int": (int,), "float": (float, int), "str": (str,), "bool": (bool,)}
+    kinds = {"int": (int,), "float": (float, int), "str": (str,), "bool": (bool,), "list[float]": (list,)}
     return kinds[str(getattr(annotation, "__name__", annotation)).split(" ")[0]]
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from ghostnet_tf.commands import CommandError, progress, written_whole
 from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.data import Data
+from ghostnet_tf.training.distillation import student_of
 from ghostnet_tf.training.fit import build, class_weights, compile_model
 from ghostnet_tf.training.pipeline import training_batches
 from ghostnet_tf.training.precision import mixed_precision
@@ -34,6 +35,8 @@ def find_learning_rate(config: RunConfig, data: Data) -> tuple[np.ndarray, np.nd
     classes = len(data.labels)
     with mixed_precision(config.mixed_precision):
         model = build(config, classes, classifier_activation=None)
+    if config.teacher is not None:
+        model = student_of(model, config, data.labels)
     factor = (HIGHEST / LOWEST) ** (1 / (STEPS - 1))
     rising = keras.optimizers.schedules.ExponentialDecay(LOWEST, decay_steps=1, decay_rate=factor)
     compile_model(model, dataclasses.replace(config, steps_per_execution=1), rising)

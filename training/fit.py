@@ -21,6 +21,8 @@ from ghostnet_tf.training import callbacks, identity, metrics
 from ghostnet_tf.training.checkpoints import checkpoint, checkpoint_epoch, latest_checkpoint
 from ghostnet_tf.training.config import RunConfig, check_output, recorded_split
 from ghostnet_tf.training.data import Data, load_data, split_of
+from ghostnet_tf.training.distillation import student_of
+from ghostnet_tf.training.freezing import FrozenBackbone
 from ghostnet_tf.training.history import best_epoch, out_of_patience, read_metrics
 from ghostnet_tf.training.initialization import zero_init_residual
 from ghostnet_tf.training.pipeline import evaluation_batches, images_per_second, training_batches
@@ -48,6 +50,8 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> dict:
     keras.utils.set_random_seed(config.seed)
     with mixed_precision(config.mixed_precision):
         logits = build(config, len(data.labels), classifier_activation=None)
+    if config.teacher is not None:
+        logits = student_of(logits, config, data.labels)
     if resume:
         identity.check_same(folder, config, data, logits)
     else:
@@ -187,6 +191,8 @@ def _fit(model: keras.Model, config: RunConfig, data: Data, folder: Path) -> Non
         callbacks.Bar(config.epochs, steps, config.batch_size),
         callbacks.RunRecorder(folder, config, steps, lambda: images_per_second(batches, config.batch_size)),
     ]
+    if config.freeze_epochs:
+        watchers.append(FrozenBackbone(config.freeze_epochs))
     if config.ema:
         watchers.append(callbacks.AveragedEvaluation())
     if config.tensorboard:

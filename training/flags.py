@@ -2,10 +2,17 @@
 
 import argparse
 import importlib.util
+import itertools
 
 from ghostnet_tf import commands, networks
 from ghostnet_tf.commands import BadInput, MissingResource, flag
 from ghostnet_tf.training.config import AUGMENTATIONS, OPTIMIZERS, RunConfig
+
+
+def epoch_list(text: str) -> list[float]:
+    """Argument type: numbers with commas between them."""
+    return [float(number) for number in text.split(",")]
+
 
 # Setting -> (type, meaning); defaults are RunConfig's.
 FLAGS = {
@@ -15,6 +22,10 @@ FLAGS = {
     **{name: (option.kind, networks.option_help(name)) for name, option in networks.OPTIONS.items()},
     "dropout_rate": (float, "before the classifier (default: the model's)"),
     "weights": (str, "starting weights: imagenet or a file"),
+    "freeze_epochs": (int, "first epochs, in which only the classifier trains; with --weights"),
+    "teacher": (str, "a .keras file whose answers are learnt beside the labels"),
+    "temperature": (commands.positive_float, "of the softmax in which teacher and student are compared"),
+    "distillation_weight": (float, "the teacher's share of the loss"),
     "size": (commands.positive_int, "pixels a side (default: 32 for small images, 224 for photos)"),
     "augment": (
         str,
@@ -36,7 +47,8 @@ FLAGS = {
         + ", ".join(f"{rate} with {name}" for name, (_, rate) in OPTIMIZERS.items())
         + "; a tenth of it with --weights)",
     ),
-    "warmup_epochs": (float, "epochs of linear warm-up before the cosine decay"),
+    "warmup_epochs": (float, "epochs of linear warm-up before the cosine decay to 0"),
+    "decay_epochs": (epoch_list, "epochs after which the rate falls to a tenth, such as 80,120; instead of the cosine"),
     "momentum": (float, "of the gradients, with Nesterov's correction"),
     "weight_decay": (float, "on kernels, not on normalization and biases"),
     "label_smoothing": (float, "share of the target spread over all classes"),
@@ -78,6 +90,7 @@ SHARES = {
     "random_erasing": (0, 1, True),
     "mixup": (0.2, 1, True),
     "cutmix": (0.2, 1, True),
+    "distillation_weight": (0, 1, True),
 }
 
 
@@ -103,7 +116,8 @@ def check(config: RunConfig) -> None:
             commands.choose(flag(name), getattr(config, name), allowed)
     if config.size is not None and config.size < 32:
         raise BadInput(f"expected --size of at least 32 pixels. Received: {config.size}")
-    for name, (low, high) in {**RANGES, "warmup_epochs": (0, config.epochs)}.items():
+    epochs = (0, config.epochs)
+    for name, (low, high) in {**RANGES, "warmup_epochs": epochs, "freeze_epochs": epochs}.items():
         value = getattr(config, name)
         if not low <= value < high:
             raise BadInput(f"expected {flag(name)} from {low} to below {high}. Received: {value}")
@@ -118,6 +132,18 @@ def check(config: RunConfig) -> None:
                 kind(str(getattr(config, name)))
             except (argparse.ArgumentTypeError, ValueError) as error:
                 raise BadInput(f"{flag(name)}: {error}") from error
+    if not _rising(config.decay_epochs or [], config.epochs):
+        raise BadInput(
+            f"expected --decay-epochs as rising numbers above 0 and below {config.epochs}. "
+            f"Received: {config.decay_epochs}"
+        )
+    if config.freeze_epochs and config.weights is None:
+        raise BadInput(
+            "expected --weights with --freeze-epochs, since an untrained network has nothing to keep. "
+            f"Received: --freeze-epochs {config.freeze_epochs} alone"
+        )
+    if config.teacher is not None and not config.teacher.endswith(".keras"):
+        raise BadInput(f"expected --teacher as a .keras file. Received: {config.teacher}")
     if config.clipnorm is not None and config.global_clipnorm is not None:
         raise BadInput(
             "expected --clipnorm or --global-clipnorm, not both. "
@@ -127,3 +153,9 @@ def check(config: RunConfig) -> None:
         raise BadInput("expected --zero-init-residual without --weights, which it would change. Received: both")
     if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise MissingResource("--tensorboard needs the package tensorboard: pip install 'ghostnet-tf[tensorboard]'")
+
+
+def _rising(numbers: list, below: float) -> bool:
+    """Whether these are numbers that rise from above 0 to below `below`."""
+    known = all(isinstance(number, (int, float)) for number in numbers)
+    return known and all(low < high for low, high in itertools.pairwise([0, *numbers, below]))

@@ -1,4 +1,4 @@
-"""What a resumed run must find again: its settings, its data and its network."""
+"""What a resumed run must find again: its settings, its data, its network and its teacher."""
 
 import dataclasses
 import hashlib
@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from ghostnet_tf.commands import BadInput, log, write_json
+from ghostnet_tf.training import distillation
 from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.data import Data, Split
 
@@ -22,6 +23,7 @@ def record(folder: Path, config: RunConfig, data: Data, model: keras.Model) -> N
         "labels": data.labels,
         "data": {name: _summary(split) for name, split in data.parts.items()},
         "variables": [list(variable.shape) for variable in model.weights],
+        "teacher": distillation.checksum(config),
     }
     write_json(folder / FILE, found)
 
@@ -42,6 +44,8 @@ def check_same(folder: Path, config: RunConfig, data: Data, model: keras.Model) 
         differences.append(f"classes {', '.join(then['labels'])} -> {', '.join(data.labels)}")
     for part in sorted(then["data"].keys() | data.parts.keys()):
         differences += _differences(part, then["data"].get(part), data)
+    if then.get("teacher") != distillation.checksum(config):
+        differences.append(f"teacher {config.teacher}: other contents")
     shapes = [list(variable.shape) for variable in model.weights]
     differences += _variable_differences(then["variables"], shapes, [variable.path for variable in model.weights])
     if differences:

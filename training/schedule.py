@@ -1,6 +1,7 @@
 """The optimizer and its learning-rate schedule."""
 
 import keras
+from keras import ops
 
 from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.muon import Muon
@@ -9,9 +10,30 @@ from ghostnet_tf.training.muon import Muon
 ADAM_LR_RATIO = 0.3
 
 
+@keras.saving.register_keras_serializable(package="ghostnet_tf")
+class StepDecay(keras.optimizers.schedules.LearningRateSchedule):
+    """Linear warm-up from 0 to `peak`, then a tenth from each of `boundaries` on; `warmup` and these in batches."""
+
+    def __init__(self, peak: float, warmup: int, boundaries: list[int]):
+        super().__init__()
+        self.peak, self.warmup, self.boundaries = peak, warmup, boundaries
+
+    def __call__(self, step):
+        step = ops.cast(step, "float32")
+        passed = ops.sum(ops.cast(step >= ops.convert_to_tensor(self.boundaries, "float32"), "float32"))
+        rate = self.peak * 0.1**passed
+        return rate * ops.minimum(step / self.warmup, 1.0) if self.warmup else rate
+
+    def get_config(self):
+        return {"peak": self.peak, "warmup": self.warmup, "boundaries": self.boundaries}
+
+
 def learning_rate(config: RunConfig, steps_per_epoch: int) -> keras.optimizers.schedules.LearningRateSchedule:
-    """Linear warm-up from 0, then cosine decay to 0, over the batches of a run."""
+    """Linear warm-up from 0, then cosine decay to 0, or steps of a tenth, over the batches of a run."""
     warmup = round(config.warmup_epochs * steps_per_epoch)
+    if config.decay_epochs is not None:
+        boundaries = [round(epoch * steps_per_epoch) for epoch in config.decay_epochs]
+        return StepDecay(config.learning_rate, warmup, boundaries)
     return keras.optimizers.schedules.CosineDecay(
         0.0 if warmup else config.learning_rate,
         decay_steps=max(1, config.epochs * steps_per_epoch - warmup),

@@ -1,5 +1,6 @@
 """Small data for the training tests: photos drawn here, in colours that a model can learn."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -53,3 +54,30 @@ def tiny_network(monkeypatch):
 
     monkeypatch.setitem(fit.BUILDERS, "ghostnet", build)
     return build
+
+
+@pytest.fixture
+def resumed_after(tmp_path, monkeypatch):
+    """`resumed_after(config, epochs)` trains a run, and another that goes on from its state after that many epochs.
+
+    Returns:
+        Both folders.
+    """
+    from ghostnet_tf.training import callbacks, fit
+
+    ends = callbacks.RunRecorder.on_epoch_end
+
+    def train(config, epochs: int) -> tuple[Path, Path]:
+        whole, killed = tmp_path / f"whole_{epochs}", tmp_path / f"killed_{epochs}"
+
+        def copied(self, epoch, logs=None):
+            ends(self, epoch, logs)
+            if epoch + 1 == epochs and not killed.exists():
+                shutil.copytree(whole, killed)
+
+        monkeypatch.setattr(callbacks.RunRecorder, "on_epoch_end", copied)
+        fit.train(config, whole)
+        fit.train(config, killed, resume=True)
+        return whole, killed
+
+    return train

@@ -3,7 +3,6 @@
 import dataclasses
 import json
 import math
-import shutil
 
 import keras
 import numpy as np
@@ -31,7 +30,7 @@ def assert_same(one, other, atol=0.0):
         np.testing.assert_allclose(a, b, rtol=0, atol=atol)
 
 
-def test_a_resumed_run_with_every_option_ends_the_same(tmp_path, monkeypatch):
+def test_a_resumed_run_with_every_option_ends_the_same(resumed_after):
     """What a run was killed after two epochs is resumed from: averages, gradients, loss scale and patience go on."""
     config = dataclasses.replace(
         SMALL,
@@ -48,17 +47,7 @@ def test_a_resumed_run_with_every_option_ends_the_same(tmp_path, monkeypatch):
         early_stopping=5,
         keep="last",
     )
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    ends = callbacks.RunRecorder.on_epoch_end
-
-    def copied(self, epoch, logs=None):
-        ends(self, epoch, logs)
-        if epoch == 1 and not killed.exists():
-            shutil.copytree(whole, killed)
-
-    monkeypatch.setattr(callbacks.RunRecorder, "on_epoch_end", copied)
-    fit.train(config, whole)
-    fit.train(config, killed, resume=True)
+    whole, killed = resumed_after(config, 2)
     assert_same(weights_of(whole), weights_of(killed), atol=1e-6)  # threads add in any order
     expected, found = history.read_metrics(whole), history.read_metrics(killed)
     assert [row["val_loss"] for row in expected] == [row["val_loss"] for row in found]
@@ -149,8 +138,10 @@ def test_every_setting_has_a_flag_and_back(tmp_path):
     fields = {field.name for field in dataclasses.fields(RunConfig)}
     assert set(flags.FLAGS) == fields
     path = tmp_path / "config.toml"
-    RunConfig(tensorboard=True, ema=0.5).save(path)
-    assert RunConfig(**read_config(path)) == RunConfig(tensorboard=True, ema=0.5)
+    config = RunConfig(tensorboard=True, ema=0.5, decay_epochs=flags.epoch_list("8,12.5"))
+    config.save(path)
+    assert RunConfig(**read_config(path)) == config
+    assert config.decay_epochs == [8, 12.5]
     path.write_text("tensorboard = 1\n")
     with pytest.raises(BadInput, match="expected `tensorboard` as bool"):
         read_config(path)
@@ -169,6 +160,14 @@ def test_every_setting_has_a_flag_and_back(tmp_path):
         ({"clipnorm": -1.0}, "--clipnorm: expected a number above 0"),
         ({"early_stopping": 0}, "--early-stopping: expected a whole number of at least 1"),
         ({"optimizer": "adam"}, "expected one of sgd, muon"),
+        ({"decay_epochs": [8, 4]}, r"--decay-epochs as rising numbers above 0 and below 20. Received: \[8, 4\]"),
+        ({"decay_epochs": [10, 20]}, "--decay-epochs as rising numbers"),
+        ({"decay_epochs": ["10"]}, "--decay-epochs as rising numbers"),
+        ({"freeze_epochs": 20, "weights": "w.keras"}, "--freeze-epochs from 0 to below 20"),
+        ({"freeze_epochs": 2}, "expected --weights with --freeze-epochs"),
+        ({"teacher": "teacher.tflite"}, "--teacher as a .keras file. Received: teacher.tflite"),
+        ({"distillation_weight": 1.1}, "--distillation-weight as 0 to 1"),
+        ({"temperature": 0.0}, "--temperature: expected a number above 0"),
         ({"zero_init_residual": True, "weights": "imagenet"}, "--zero-init-residual without --weights"),
     ],
 )

@@ -21,6 +21,17 @@ def test_without_warm_up_it_starts_at_the_peak():
     assert float(rate(20)) == pytest.approx(0.0)
 
 
+@pytest.mark.parametrize("warmup", [0, 0.5])
+def test_the_rate_falls_to_a_tenth_after_each_of_the_epochs_given(warmup):
+    config = RunConfig(learning_rate=0.1, epochs=8, warmup_epochs=warmup, decay_epochs=[4, 6.5])
+    rate = learning_rate(config, steps_per_epoch=10)
+    steps = np.arange(80)
+    expected = np.where(steps < 40, 0.1, np.where(steps < 65, 0.01, 0.001)) * np.minimum(1, steps / 5 if warmup else 1)
+    np.testing.assert_allclose([float(rate(step)) for step in steps], expected, rtol=1e-6)
+    again = keras.optimizers.schedules.deserialize(keras.optimizers.schedules.serialize(rate))
+    assert float(again(64)) == pytest.approx(0.01)
+
+
 def test_weights_decay_as_an_l2_gradient_would_make_them():
     """After many steps without any other gradient, kernels shrink as in PyTorch's SGD; the rest stays."""
     config = RunConfig(learning_rate=0.1, epochs=1000, warmup_epochs=0, weight_decay=1e-2)
