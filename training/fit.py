@@ -7,6 +7,7 @@ import shlex
 import shutil
 import sys
 import time
+import warnings
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -98,18 +99,21 @@ def evaluation_images(data: Data):
 def build(config: RunConfig, classes: int, classifier_activation: str | None = "softmax") -> keras.Model:
     """The model of a run, new or from its starting weights."""
     try:
-        model = BUILDERS[config.model](
-            input_shape=(config.size, config.size, 3),
-            classes=classes,
-            classifier_activation=classifier_activation,
-            dropout_rate=config.dropout_rate,
-            weights=config.weights,
-            **config.options,
-        )
+        with warnings.catch_warnings(record=True) as warned:
+            model = BUILDERS[config.model](
+                input_shape=(config.size, config.size, 3),
+                classes=classes,
+                classifier_activation=classifier_activation,
+                dropout_rate=config.dropout_rate,
+                weights=config.weights,
+                **config.options,
+            )
     except ValueError as error:
         raise BadInput(str(error)) from error
     except WeightsUnavailable as error:
         raise MissingResource(str(error)) from error
+    for warning in warned:  # that the classifier starts anew
+        log(warning.message)
     if config.zero_init_residual and config.weights is None:
         zero_init_residual(model)
     return model
