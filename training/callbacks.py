@@ -55,15 +55,12 @@ class AveragedEvaluation(keras.callbacks.Callback):
     `keras.callbacks.SwapEMAWeights` swaps by adding and subtracting, which rounds; here not a bit changes.
     """
 
-    def on_train_begin(self, logs=None):
-        self.variables = self.model.trainable_variables  # all of them, though some may stand still in an epoch
-
     def on_test_begin(self, logs=None):
-        self.weights = [variable.numpy() for variable in self.variables]
-        self.model.optimizer.finalize_variable_values(self.variables)
+        self.weights = [variable.numpy() for variable in self.model.trainable_variables]
+        self.model.optimizer.finalize_variable_values(self.model.trainable_variables)
 
     def on_test_end(self, logs=None):
-        for variable, value in zip(self.variables, self.weights, strict=True):
+        for variable, value in zip(self.model.trainable_variables, self.weights, strict=True):
             variable.assign(value)
 
 

@@ -196,7 +196,7 @@ def _fit(model: keras.Model, config: RunConfig, data: Data, folder: Path) -> Non
         callbacks.RunRecorder(folder, config, steps, lambda: images_per_second(batches, config.batch_size)),
     ]
     if config.freeze_epochs:
-        watchers.append(FrozenBackbone(config.freeze_epochs))
+        watchers.append(FrozenBackbone(config.freeze_epochs, steps))
     if config.ema:
         watchers.append(callbacks.AveragedEvaluation())
     if config.tensorboard:
