@@ -72,13 +72,13 @@ def _sgd(config: RunConfig, **options) -> keras.optimizers.Optimizer:
 
 
 def _muon(config: RunConfig, **options) -> keras.optimizers.Optimizer:
-    """Muon for convolutions; Adam for the rest, and for the two kernels whose orthogonal updates cost too much."""
+    """Muon for convolutions; Adam for the rest, and where orthogonal updates cost more than the convolution."""
     decay = config.weight_decay or None
     return Muon(
         momentum=config.momentum,
         weight_decay=decay,
         adam_weight_decay=decay,
         adam_lr_ratio=ADAM_LR_RATIO,
-        exclude_layers=["classifier", "head"],
+        exclude_layers=["classifier", "head", "_se_"],
         **options,
     )
