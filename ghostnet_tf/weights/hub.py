@@ -4,7 +4,7 @@ import hashlib
 import re
 from pathlib import Path
 
-from ghostnet_tf.weights.registry import CHECKPOINTS
+from ghostnet_tf.weights.registry import named
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -21,10 +21,12 @@ def fetch(tag: str, timeout: float = 10.0) -> Path:
     """The local file of published weights, from huggingface_hub's cache or downloaded into it.
 
     A cached file is taken without asking the hub. The file's SHA-256 must be the one that the hub states for it.
-    `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and `HF_ENDPOINT` are respected.
+    `HF_HOME`, `HF_HUB_CACHE`, `HF_HUB_OFFLINE` and `HF_ENDPOINT` are respected. The folder of the file is named by
+    the commit that it is of.
 
     Args:
-        tag: A key of `list_weights()`.
+        tag: A key of `list_weights()`, with `@` and a commit, branch or tag of the hub's repository for another
+            revision than the listed one: `ghostnet_100.in1k@COMMIT` stays the same whatever the hub gets later.
         timeout: Seconds to wait for the hub's first answer; the download itself may take longer.
 
     Raises:
@@ -34,8 +36,8 @@ def fetch(tag: str, timeout: float = 10.0) -> Path:
     # Here and not above: the import takes 0.3 s, and most uses of the package need no download.
     from huggingface_hub import errors, get_hf_file_metadata, hf_hub_download, hf_hub_url
 
-    row = CHECKPOINTS[tag]
-    where = {"repo_id": row.repository, "filename": row.file, "revision": row.revision}
+    row, revision = named(tag)
+    where = {"repo_id": row.repository, "filename": row.file, "revision": revision}
     # The hub's client raises its HTTP library's errors, of which `errors.HTTPError` is the base, and OSErrors.
     try:
         try:

@@ -10,7 +10,7 @@ from ghostnet_tf.layers.composite import variable_key
 from ghostnet_tf.weights import bridge
 from ghostnet_tf.weights.files import SUFFIXES, read
 from ghostnet_tf.weights.hub import fetch
-from ghostnet_tf.weights.registry import CHECKPOINTS
+from ghostnet_tf.weights.registry import CHECKPOINTS, is_tag
 from ghostnet_tf.weights.torch_names import torch_name
 
 
@@ -27,7 +27,7 @@ def load_weights(model: keras.Model, weights: Path | str, names: Callable[[str],
 
     Args:
         model: A model of this package.
-        weights: A tag of `list_weights()`, or the path of a file:
+        weights: A tag of `list_weights()`, which takes a revision (see `fetch`), or the path of a file:
             `.safetensors`, `.pth`, `.pth.tar`, `.pt` or `.bin`: PyTorch's names and layouts, timm's or official. All
             but the first need PyTorch installed and are read as weights only: no code in them runs.
             `.weights.h5` or `.keras`: the same architecture, saved by Keras.
@@ -39,7 +39,7 @@ def load_weights(model: keras.Model, weights: Path | str, names: Callable[[str],
             or the model's dialect has no equal weights.
         WeightsUnavailable: If a tag's file cannot be had, see `fetch`, or PyTorch is needed and not installed.
     """
-    path = fetch(weights) if weights in CHECKPOINTS else Path(weights)
+    path = fetch(weights) if is_tag(weights) else Path(weights)
     if not path.name.endswith(SUFFIXES):
         raise ValueError(
             f"Expected `weights` to be one of {', '.join(CHECKPOINTS)}, or a file ending in {', '.join(SUFFIXES)}. "

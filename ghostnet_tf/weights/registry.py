@@ -12,7 +12,7 @@ class Checkpoint:
         family: Name of the builder in `list_models()`.
         width: The builder's `width`.
         top1, top5: Accuracy in percent as timm reports it: 224x224, bicubic, crop 0.875.
-        revision: Of the hub repository.
+        revision: Of the hub repository, where none is asked for: its newest.
     """
 
     tag: str
@@ -49,6 +49,18 @@ CHECKPOINTS = {
 def list_weights() -> dict[str, Checkpoint]:
     """Every published set of weights by its tag, which a builder takes as `weights`."""
     return dict(CHECKPOINTS)
+
+
+def is_tag(weights: object) -> bool:
+    """Whether `weights` names published ones, with or without a revision, see `fetch`."""
+    return isinstance(weights, str) and weights.partition("@")[0] in CHECKPOINTS
+
+
+def named(tag: str) -> tuple[Checkpoint, str]:
+    """The entry of `tag` or `tag@revision`, and the revision."""
+    tag, _, revision = tag.partition("@")
+    row = CHECKPOINTS[tag]
+    return row, revision or row.revision
 
 
 def imagenet_tag(family: str, width: float) -> str:

@@ -1,11 +1,13 @@
 """Published weights from a hub: downloaded once, cached, verified, and one error for everything that is missing."""
 
+import keras
 import pytest
 from huggingface_hub import constants
 
-from ghostnet_tf.weights import WeightsUnavailable, fetch, list_weights
+from ghostnet_tf.weights import WeightsUnavailable, fetch, list_weights, load_weights
 
 TAG = "ghostnet_100.in1k"
+COMMIT = "0123456789abcdef" * 2 + "01234567"  # that the hub of these tests states
 
 
 def test_downloads_once_and_takes_the_cached_file_without_asking(hub):
@@ -76,6 +78,25 @@ def test_no_hub_at_all(hub, monkeypatch):
     hub.close()
     with pytest.raises(WeightsUnavailable, match=r"ConnectError|ConnectionError"):
         fetch(TAG)
+
+
+def test_a_revision_is_the_one_that_was_asked_for(hub):
+    newest, hub.path = hub.path, hub.path.replace("/main/", f"/{COMMIT}/")
+    hub.serve(b"weights")
+    path = fetch(f"{TAG}@{COMMIT}")
+    assert path.read_bytes() == b"weights" and path.parent.name == COMMIT
+    hub.requests.clear()
+    assert fetch(f"{TAG}@{COMMIT}") == path
+    assert hub.requests == []
+    with pytest.raises(WeightsUnavailable, match="RemoteEntryNotFoundError"):
+        fetch(TAG)  # another revision, which is not there
+    assert hub.requests == [f"HEAD {newest}"]
+
+
+def test_loading_takes_a_revision_too(hub):
+    with pytest.raises(WeightsUnavailable, match=f"the weights {TAG}@{COMMIT} are not in the cache"):
+        load_weights(keras.Sequential(name="any"), f"{TAG}@{COMMIT}")
+    assert hub.requests == [f"HEAD {hub.path.replace('/main/', f'/{COMMIT}/')}"]
 
 
 def test_list_weights_names_what_exists():
