@@ -1,5 +1,6 @@
 """Running `.tflite` files with Keras's verb."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,10 @@ class TFLiteModel:
 
     Attributes:
         interpreter: The allocated `ai_edge_litert` interpreter.
-        input, output: Details of the first input and output as the interpreter gives them (`dtype`, `shape`,
-            `quantization` = (scale, zero point)).
+        input: Details of the first input as the interpreter gives them (`dtype`, `shape`, `quantization` = (scale,
+            zero point)).
+        outputs: The same of all outputs, in the order of the Keras model's; `output` is the first.
+        names: Of inputs and outputs in the file's signature, by tensor index; empty for a file without one.
     """
 
     def __init__(self, model: Path | str | bytes, num_threads: int = 1):
@@ -25,7 +28,10 @@ class TFLiteModel:
         self.interpreter = Interpreter(**source, num_threads=num_threads)
         self.interpreter.allocate_tensors()
         self.input = self.interpreter.get_input_details()[0]
-        self.output = self.interpreter.get_output_details()[0]
+        self.names = _signature_names(self.interpreter)
+        self.outputs = self.interpreter.get_output_details()
+        self.outputs.sort(key=lambda row: _position(self.names.get(row["index"], "")))
+        self.output = self.outputs[0]
 
     def quantize(self, images: np.ndarray) -> np.ndarray:
         """`images` (real values, e.g. RGB 0-255) in the dtype, scale and zero point of the input."""
@@ -35,19 +41,39 @@ class TFLiteModel:
         info = np.iinfo(dtype)
         return np.clip(np.round(np.asarray(images, np.float32) / scale + zero_point), info.min, info.max).astype(dtype)
 
-    def dequantize(self, outputs: np.ndarray) -> np.ndarray:
-        """Raw outputs as float32."""
-        scale, zero_point = self.output["quantization"]
-        if not np.issubdtype(self.output["dtype"], np.integer):
-            return outputs.astype(np.float32)
-        return (outputs.astype(np.float32) - zero_point) * np.float32(scale)
+    def dequantize(self, values: np.ndarray, output: int = 0) -> np.ndarray:
+        """Raw values of an output as float32."""
+        row = self.outputs[output]
+        scale, zero_point = row["quantization"]
+        if not np.issubdtype(row["dtype"], np.integer):
+            return values.astype(np.float32)
+        return (values.astype(np.float32) - zero_point) * np.float32(scale)
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Outputs as float32 `(n, classes)` for images `(n, height, width, channels)` of real values, one by one."""
+    def predict(self, images: np.ndarray) -> np.ndarray | list[np.ndarray]:
+        """Outputs as float32 `(n, classes)` for images `(n, height, width, channels)` of real values, one by one.
+
+        A file with several outputs gives a list of them.
+        """
         batch = self.quantize(images)
-        outputs = np.empty((len(batch), *self.output["shape"][1:]), np.float32)
+        outputs = [np.empty((len(batch), *row["shape"][1:]), np.float32) for row in self.outputs]
         for index in range(len(batch)):
             self.interpreter.set_tensor(self.input["index"], batch[index : index + 1])
             self.interpreter.invoke()
-            outputs[index] = self.dequantize(self.interpreter.get_tensor(self.output["index"]))[0]
-        return outputs
+            for number, (values, row) in enumerate(zip(outputs, self.outputs, strict=True)):
+                values[index] = self.dequantize(self.interpreter.get_tensor(row["index"]), number)[0]
+        return outputs[0] if len(outputs) == 1 else outputs
+
+
+def _position(name: str) -> int:
+    """Of an output among the Keras model's, which converters name `output_0`, `output_1`, …; 0 for other names."""
+    numbered = re.fullmatch(r"output_(\d+)", name)
+    return int(numbered[1]) if numbered else 0
+
+
+def _signature_names(interpreter) -> dict[int, str]:
+    keys = list(interpreter.get_signature_list())
+    if not keys:
+        return {}
+    runner = interpreter.get_signature_runner(keys[0])
+    details = {**runner.get_input_details(), **runner.get_output_details()}
+    return {row["index"]: name for name, row in details.items()}

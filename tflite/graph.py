@@ -72,9 +72,8 @@ def read_graph(source: Path | str | bytes) -> Graph:
     names = [op_name(model, operator) for operator in graph.operators]
     types = [TYPE_NAMES[graph.tensors[operator.outputs[0]].type] for operator in graph.operators]
     with quiet():
-        interpreter = TFLiteModel(content).interpreter
-    partitions, outside = _delegated(interpreter._get_ops_details())
-    signature = next(iter(interpreter.get_signature_list().values()), {"inputs": [], "outputs": []})
+        loaded = TFLiteModel(content)
+    partitions, outside = _delegated(loaded.interpreter._get_ops_details())
     return Graph(
         bytes=len(content),
         ops=dict(Counter(names).most_common()),
@@ -82,23 +81,21 @@ def read_graph(source: Path | str | bytes) -> Graph:
         float_ops=_float_ops(model),
         partitions=partitions,
         outside=outside,
-        inputs=_tensors(interpreter.get_input_details(), signature["inputs"]),
-        outputs=_tensors(interpreter.get_output_details(), signature["outputs"]),
+        inputs=_tensors(loaded.interpreter.get_input_details(), loaded.names),
+        outputs=_tensors(loaded.outputs, loaded.names),
     )
 
 
-def _tensors(details: list[dict], names: list[str]) -> tuple[Tensor, ...]:
-    if len(names) != len(details) or len(names) > 1:  # the signature's order is not the graph's
-        names = [row["name"] for row in details]
+def _tensors(details: list[dict], names: dict[int, str]) -> tuple[Tensor, ...]:
     return tuple(
         Tensor(
-            name,
+            names.get(row["index"], row["name"]),
             tuple(int(side) for side in row["shape"]),
             np.dtype(row["dtype"]).name,
             float(row["quantization"][0]),
             int(row["quantization"][1]),
         )
-        for name, row in zip(names, details, strict=True)
+        for row in details
     )
 
 

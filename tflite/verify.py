@@ -1,6 +1,7 @@
 """Whether a `.tflite` file computes what its Keras model computes: both run on held-out images."""
 
 import dataclasses
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import keras
@@ -22,22 +23,22 @@ class Reference:
 
     Attributes:
         images: `(n, height, width, channels)` in the values that the model takes.
-        outputs: `(n, …)`, the model's outputs, float32.
+        outputs: `(n, …)`, the model's outputs, float32; a list for several, as `feature_extractor` has.
         logits: The outputs before the softmax that ends the model; `outputs` where it ends otherwise.
         has_softmax: Whether it does.
         classified: Whether the top class of an output means something: classes that were learned, seen on photos.
     """
 
     images: np.ndarray
-    outputs: np.ndarray
-    logits: np.ndarray
+    outputs: np.ndarray | list[np.ndarray]
+    logits: np.ndarray | list[np.ndarray]
     has_softmax: bool
     classified: bool
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far a file's results are from its Keras model's, over all held-out images.
+    """How far a file's results are from its Keras model's, over all held-out images; of several outputs, the farthest.
 
     Attributes:
         images: Their number.
@@ -83,23 +84,24 @@ def reference(model: keras.Model, images: np.ndarray, classified: bool) -> Refer
     """Runs the Keras model on held-out images.
 
     Args:
-        model: With one input and one output.
+        model: With one input.
         images: `(n, height, width, channels)` in the values that it takes, none of them used for calibration.
         classified: Whether the weights were trained and `images` are photos of the kind they were trained on.
 
     Raises:
-        ValueError: If there are no images, or the model has several outputs.
+        ValueError: If there are no images.
     """
     if len(images) == 0:
         raise ValueError("Expected at least one held-out image. Received: none")
-    if len(model.outputs) != 1:
-        raise ValueError(f"Expected a model with one output. Received: {len(model.outputs)} outputs")
-    logits = _before_softmax(model)
-    both = keras.Model(model.inputs, [model.outputs[0], model.outputs[0] if logits is None else logits])
+    several = len(model.outputs) > 1
+    logits = None if several else _before_softmax(model)
+    both = keras.Model(model.inputs, [*model.outputs, model.outputs[0] if logits is None else logits])
     batches = [images[start : start + BATCH].astype(np.float32) for start in range(0, len(images), BATCH)]
     results = [both.predict_on_batch(batch) for batch in progress(batches, "running the Keras model")]
-    outputs, before = (np.concatenate(parts).astype(np.float32) for parts in zip(*results, strict=True))
-    return Reference(images, outputs, before, logits is not None, classified and outputs.ndim == 2)
+    *outputs, before = (np.concatenate(parts).astype(np.float32) for parts in zip(*results, strict=True))
+    if several:
+        return Reference(images, outputs, outputs, has_softmax=False, classified=False)
+    return Reference(images, outputs[0], before, logits is not None, classified and outputs[0].ndim == 2)
 
 
 def _before_softmax(model: keras.Model):
@@ -135,23 +137,36 @@ def agreement(content: bytes, reference: Reference, scheme: str) -> Agreement:
         with quiet():
             file = TFLiteModel(before_softmax)
         logits = file.predict(reference.images)
-    difference = np.abs(outputs - reference.outputs)
-    expected, received = (values.reshape(len(values), -1).astype(np.float64) for values in (reference.logits, logits))
-    lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(received, axis=1)
-    products = np.sum(expected * received, axis=1)
-    error = np.sum((expected - received) ** 2)
+    differences = [np.abs(found - expected) for expected, found in _pairs(reference.outputs, outputs)]
+    cosines, ratios = zip(*(_closeness(*pair) for pair in _pairs(reference.logits, logits)), strict=True)
     row = SCHEMES[scheme]
     top1 = float(np.mean(outputs.argmax(-1) == reference.outputs.argmax(-1))) if reference.classified else None
     return Agreement(
-        images=len(outputs),
-        max_difference=float(difference.max()),
-        mean_difference=float(difference.mean()),
-        cosine=float(np.mean(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0))),
-        snr_db=float(10 * np.log10(np.sum(expected**2) / error)) if error else np.inf,
+        images=len(reference.images),
+        max_difference=float(max(difference.max() for difference in differences)),
+        mean_difference=float(max(difference.mean() for difference in differences)),
+        cosine=min(cosines),
+        snr_db=min(ratios),
         top1=top1,
         expected=row.cosine if top1 is None else row.top1,
         expected_cosine=row.cosine,
     )
+
+
+def _pairs(expected, received) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Each output of the Keras model with the file's."""
+    both = ([values] if isinstance(values, np.ndarray) else values for values in (expected, received))
+    return zip(*both, strict=True)
+
+
+def _closeness(expected: np.ndarray, received: np.ndarray) -> tuple[float, float]:
+    """Mean cosine between what two models give for an image, and the signal to noise ratio in decibels."""
+    expected, received = (values.reshape(len(values), -1).astype(np.float64) for values in (expected, received))
+    lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(received, axis=1)
+    products = np.sum(expected * received, axis=1)
+    error = np.sum((expected - received) ** 2)
+    cosine = np.mean(np.divide(products, lengths, out=np.zeros_like(products), where=lengths > 0))
+    return float(cosine), float(10 * np.log10(np.sum(expected**2) / error)) if error else np.inf
 
 
 def check_name(scheme: str, graph: Graph) -> None:

@@ -95,10 +95,26 @@ def test_classes_mean_something_after_training_only(small_model, small_files, sm
     assert not reference(maps, np.zeros((1, 8, 8, 3), np.uint8), classified=True).classified
 
 
+def test_of_several_outputs_each_meets_its_own_and_the_farthest_counts(images):
+    keras.utils.set_random_seed(3)
+    image = keras.Input((8, 8, 3), name="image")
+    x = keras.layers.Rescaling(1 / 64)(image)
+    # Of one shape, so that only their order tells them apart, and more than ten: "output_10" sorts before "output_2".
+    model = keras.Model(image, [keras.layers.Conv2D(2, 3)(x) for _ in range(11)])
+    content = convert(model, "fp32")
+    found = reference(model, images, classified=True)
+    assert [values.shape for values in found.outputs] == [(40, 6, 6, 2)] * 11
+    assert not found.classified
+    assert agreement(content, found, "fp32").snr_db > 100
+
+    moved = [values + 0.5 if number == 7 else values for number, values in enumerate(found.outputs)]
+    apart = agreement(content, dataclasses.replace(found, outputs=moved, logits=moved), "fp32")
+    assert apart.max_difference == pytest.approx(0.5, abs=1e-4)
+    assert apart.mean_difference == pytest.approx(0.5, abs=1e-4)
+    assert apart.snr_db == pytest.approx(10 * np.log10(np.mean(moved[7] ** 2) / 0.25), rel=1e-3)
+    assert not apart.kept
+
+
 def test_what_is_refused(images):
     with pytest.raises(ValueError, match="at least one held-out image"):
         reference(classifier(4, "none"), images[:0], True)
-    image = keras.Input((8, 8, 3))
-    two = keras.Model(image, [keras.layers.Flatten()(image), keras.layers.GlobalMaxPooling2D()(image)])
-    with pytest.raises(ValueError, match=r"one output\. Received: 2 outputs"):
-        reference(two, images, True)
