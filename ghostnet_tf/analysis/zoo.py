@@ -66,7 +66,6 @@ ROWS = (
             (1.6, "to run", "", "", ""),
         )
     ),
-    # The paper leaves the dense layers' 0.27 M multiply-adds of VGG-16 out.
     *(
         Row(name, "GhostVGG16", {"ratio": s, "dw_size": d}, params, macs, top1, _GHOSTNET.format(table), CIFAR)
         for name, s, d, params, macs, top1, table in (
@@ -80,11 +79,9 @@ ROWS = (
             ("Ghost-VGG-16 s=5 d=3", 5, 3, "3.3", "65", "92.9", 4),
         )
     ),
-    # The paper does not say d of its Ghost-ResNet-56: d=1 has its numbers.
     Row("ResNet-56", "GhostResNet56", {"ratio": 1}, "0.85", "125", "93.0", _GHOSTNET.format(5), CIFAR),
     Row("Ghost-ResNet-56 s=2 d=1", "GhostResNet56", {"dw_size": 1}, "0.43", "63", "92.7", _GHOSTNET.format(5), CIFAR),
     Row("Ghost-ResNet-56 s=2 d=3", "GhostResNet56", {"dw_size": 3}, "0.43", "63", "92.7", _GHOSTNET.format(5), CIFAR),
-    # No definition tried gives the parameters of the ghost rows.
     Row("ResNet-50", "GhostResNet50", {"ratio": 1}, "25.6", "4100", "75.3", _GHOSTNET.format(6)),
     Row("Ghost-ResNet-50 s=2", "GhostResNet50", {"ratio": 2}, "13.0", "2200", "75.0", _GHOSTNET.format(6)),
     Row("Ghost-ResNet-50 s=4", "GhostResNet50", {"ratio": 4}, "6.5", "1200", "74.1", _GHOSTNET.format(6)),
@@ -99,6 +96,22 @@ ROWS = (
     Row("MobileNetV3 Small 1.0", "MobileNetV3Small", {}, "2.9", "66", "68.1", _KERAS),
     Row("EfficientNet B0", "EfficientNetB0", {}, "", "", "", ""),
 )
+
+# Where the printed numbers are not ours rounded to their digits: why, as far as is known.
+NOTES = {
+    "GhostNet 1.3": "the paper's numbers are those of its TensorFlow code, 7.353 and 226.996, cut off",
+    "GhostNetV2 1.0": "the paper's parameters are cut off",
+    "GhostNetV2 1.3": "the paper's parameters are cut off",
+    "GhostNetV2 1.6": "the paper's parameters are cut off",
+    "Ghost-VGG-16 s=2 d=7": "the paper's FLOPs, of all rows of VGG-16, leave the dense layers' 0.27 M out",
+    "Ghost-VGG-16 s=5 d=3": "the paper's FLOPs, of all rows of VGG-16, leave the dense layers' 0.27 M out",
+    "Ghost-ResNet-56 s=2 d=3": "the paper does not say d; d=1 reproduces its row, the usual d=3 does not",
+    "Ghost-ResNet-50 s=2": "the paper's FLOPs are reproduced, its parameters are not, by any definition tried",
+    "Ghost-ResNet-50 s=4": "the paper's FLOPs are reproduced, its parameters are not, by any definition tried",
+    "G-Ghost-RegNetX-080": "the readme's 4.2 G is 4.1497 G rounded twice, by way of 4.15",
+    "MobileNetV3 Large 1.0": "what Keras's documentation prints; its own network has other counts",
+    "MobileNetV3 Small 1.0": "what Keras's documentation prints; its own network has other counts",
+}
 
 
 def build(row: Row):
@@ -128,11 +141,12 @@ def measure(row: Row) -> dict[str, object]:
         "paper_macs_m": row.macs,
         "paper_top1": row.top1,
         "source": row.source,
+        "note": NOTES.get(row.name, ""),
     }
 
 
 def table(rows: list[dict[str, object]]) -> str:
-    """The measured rows as aligned text, in millions, the papers' numbers in brackets."""
+    """The measured rows as aligned text, in millions, the papers' numbers in brackets, and the notes below."""
     lines = [("model", "input", "params M", "(paper)", "MACs M", "(paper)", "activations M", "top-1 of the paper")]
     for row in rows:
         params, macs, activations = (f"{row[name] / 1e6:.2f}" for name in ("params", "macs", "activations"))
@@ -141,4 +155,8 @@ def table(rows: list[dict[str, object]]) -> str:
         )
         cells = (params, paper_params, macs, paper_macs, activations, row["paper_top1"])
         lines.append((row["model"], row["input"], *cells))
-    return aligned(lines, left=2)
+    noted = {}
+    for row in rows:
+        if row["note"]:
+            noted.setdefault(row["note"], []).append(row["model"])
+    return "\n".join([aligned(lines, left=2), *(f"{', '.join(names)}: {note}" for note, names in noted.items())])
