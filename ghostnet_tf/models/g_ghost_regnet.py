@@ -42,9 +42,9 @@ def RegNetX(
 ) -> keras.Model:
     """Builds RegNetX, the baseline of `GGhostRegNetX`.
 
-        Parameters in millions, multiply-adds in thousand millions, convolutions' outputs in millions:
+    Parameters in millions, multiply-adds in thousand millions, convolutions' outputs in millions:
 
-        | variant | params | MACs   | activations |
+    | variant | params | MACs   | activations |
     |---------|--------|--------|-------------|
     | 002     | 2.68   | 0.199  | 2.16        |
     | 004     | 5.16   | 0.398  | 3.14        |
@@ -59,10 +59,10 @@ def RegNetX(
     | 160     | 54.28  | 15.941 | 25.51       |
     | 320     | 107.81 | 31.736 | 36.30       |
 
-        Args:
-            variant: A key of `VARIANTS`.
+    Args:
+        variant: A key of `VARIANTS`.
 
-        The other arguments are those of `GhostNet`.
+    The other arguments are those of `GhostNet`.
     """
     return _build_variant(**locals(), ghost=False)
 
@@ -83,10 +83,10 @@ def GGhostRegNetX(
 ) -> keras.Model:
     """Builds G-Ghost-RegNetX as the official code does: RegNetX with `GGhostStage`s of lambda 0.5.
 
-        The third stage is a G-Ghost stage, and the second and fourth where they have more than two blocks.
-        Parameters in millions, multiply-adds in thousand millions, convolutions' outputs in millions:
+    The third stage is a G-Ghost stage, and the second and fourth where they have more than two blocks.
+    Parameters in millions, multiply-adds in thousand millions, convolutions' outputs in millions:
 
-        | variant | params | MACs   | activations | released: params, MACs, top-1 |
+    | variant | params | MACs   | activations | released: params, MACs, top-1 |
     |---------|--------|--------|-------------|-------------------------------|
     | 002     | 1.83   | 0.131  | 1.96        |                               |
     | 004     | 2.88   | 0.221  | 2.63        |                               |
@@ -101,10 +101,10 @@ def GGhostRegNetX(
     | 160     | 32.38  | 8.997  | 19.55       | 32.4, 9.0, 79.9               |
     | 320     | 62.82  | 17.158 | 27.22       |                               |
 
-        Args:
-            variant: A key of `VARIANTS`.
+    Args:
+        variant: A key of `VARIANTS`.
 
-        The other arguments are those of `GhostNet`.
+    The other arguments are those of `GhostNet`.
     """
     return _build_variant(**locals(), ghost=True)
 

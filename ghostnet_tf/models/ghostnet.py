@@ -215,4 +215,4 @@ def features(
             name=f"blocks_{index}",
             **options(index),
         )(x)
-    return ConvBN(scaled(exp), name="final")(x)
+    return ConvBN(scaled(exp), name="final")(x)  # as many channels as the last bottleneck expands to
