@@ -51,7 +51,8 @@ class Student(keras.Model):
 
     def __init__(self, inputs, outputs, *, teacher: Callable, temperature: float, weight: float, name: str):
         super().__init__(inputs=inputs, outputs=outputs, name=name)
-        self.teacher, self.weight = teacher, weight
+        self.teacher = lambda images: teacher(images)  # a function, lest Keras take a model for a part of this one
+        self.weight = weight
         self.divergence = SoftenedDivergence(temperature)
 
     def compute_loss(self, x=None, y=None, y_pred=None, sample_weight=None, training=True):

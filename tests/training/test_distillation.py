@@ -106,7 +106,7 @@ def test_a_teacher_may_give_logits_or_probabilities(tmp_path, activation):
 def test_a_run_learns_what_its_teacher_says(tmp_path, teacher):
     """The teacher knows nothing of digits: only who learns from it alone comes near its answers."""
     data, _ = fit.prepare(SMALL)
-    images = fit.evaluation_images(data)
+    images = data.test.images().astype("float32")
     taught = keras.models.load_model(teacher).predict(images, verbose=0)
     distances = []
     for weight in (0.0, 1.0):
