@@ -6,9 +6,11 @@ import keras
 import numpy as np
 import pytest
 
-from ghostnet_tf.models import BUILDERS, ghostnet, reparameterize
+from ghostnet_tf.commands import OK
+from ghostnet_tf.models import BUILDERS, GhostNet, feature_extractor, ghostnet, reparameterize
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite import calibrate
+from ghostnet_tf.tflite import convert as command
 from ghostnet_tf.tflite.graph import Graph, read_graph
 from ghostnet_tf.tflite.quantize import quantized, with_ranges
 from ghostnet_tf.tflite.schemes import convert
@@ -99,3 +101,53 @@ def test_int8_has_no_float_operation(files):
     assert int8.float_ops == ()
     assert (int8.inputs[0].dtype, int8.inputs[0].scale, int8.outputs[0].dtype) == ("uint8", 1.0, "float32")
     assert int8.ops["DEQUANTIZE"] == 1  # of the output
+
+
+def test_the_softmax_alone_parts_an_int8_file(little_softmax):
+    """XNNPACK takes no int8 softmax: the cast of its output to float is a piece of its own, which integers do without.
+
+    A float softmax would be one, but a float operation: the file would be no int8 one.
+    """
+    outside = {"QUANTIZE": 1, "SOFTMAX": 1}
+    for output_type, pieces, left in (
+        ("float32", 2, outside),
+        ("int8", 1, outside),
+        ("uint8", 1, {**outside, "QUANTIZE": 2}),
+    ):
+        graph = read_graph(quantized(little_softmax, "uint8", output_type))
+        assert (len(graph.partitions), graph.outside) == (pieces, left)
+        assert graph.float_ops == ()
+
+
+@pytest.fixture(scope="module")
+def little_softmax() -> bytes:
+    """A float file with ranges that ends in a softmax."""
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3), name="image")
+    x = keras.layers.GlobalAveragePooling2D()(keras.layers.Conv2D(4, 3, activation="relu")(image))
+    model = keras.Model(image, keras.layers.Dense(3, activation="softmax")(x))
+    return with_ranges(convert(model, "fp32"), calibrate.synthetic((8, 8, 3), 8, 0).calibration)
+
+
+def test_feature_maps_convert_with_the_command(randomized, tmp_path, monkeypatch):
+    # One bottleneck a resolution, all five halvings.
+    monkeypatch.setattr(ghostnet, "ROWS", tuple(ghostnet.ROWS[index] for index in (0, 1, 3, 5, 11)))
+    keras.utils.set_random_seed(0)
+    maps = feature_extractor(randomized(GhostNet(0.1, include_top=False, input_shape=(96, 96, 3)), shift=0.5))
+    calibrate.settle(maps, calibrate.synthetic((96, 96, 3), 16, 0).calibration)
+    maps.save(tmp_path / "maps.keras")
+    few = ["--calibration", "digits", "--calibration-images", "100", "--verification-images", "8"]
+    arguments = ["--model", str(tmp_path / "maps.keras"), "--fp32", "--int8", *few, "--output", str(tmp_path)]
+    assert command.main(arguments) == OK
+
+    images = calibrate.data_set("digits", 96, 0, 4).held_out
+    expected = maps(images.astype("float32"), training=False)
+    found = TFLiteModel(tmp_path / "maps_96_fp32.tflite").predict(images)
+    assert [values.shape for values in found] == [values.shape for values in expected]
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-4 * np.std(theirs))
+    for scheme in ("fp32", "int8"):
+        graph = read_graph(tmp_path / f"maps_96_{scheme}.tflite")
+        assert len(graph.partitions) == 1
+        assert [row.name for row in graph.outputs] == [f"output_{level}" for level in range(4)]
+        assert (graph.float_ops == ()) == (scheme == "int8")
