@@ -97,7 +97,7 @@ def _evaluate(file: Path, arguments: argparse.Namespace) -> dict:
         raise BadInput(f"{file} knows {predictor.classes} classes, the data have {len(data.labels)}")
 
     log(f"{file.name} on {len(data.test)} test images: {data.test.preparation()}")
-    scores = predictor.predict(data.test.images())
+    scores = predictor.predict(data.test)
     result = metrics.accuracy(scores, data.test.labels)
     print(f"{file}\n{metrics.per_class(scores, data.test.labels, data.labels)}")
     print(f"Top-1 accuracy: {result['top1']:.4f}")

@@ -11,7 +11,8 @@ import numpy as np
 from ghostnet_tf.commands import BadInput, log, write_json
 from ghostnet_tf.training import distillation
 from ghostnet_tf.training.config import RunConfig
-from ghostnet_tf.training.data import Data, Split
+from ghostnet_tf.training.records import Records
+from ghostnet_tf.training.splits import Data, Split
 
 FILE = "resume.json"
 
@@ -61,8 +62,11 @@ def _summary(split: Split) -> dict:
     if split.encoded and isinstance(split.items[0], Path):
         return {**summary, "bytes": [path.stat().st_size for path in split.items]}
     digest = hashlib.sha256(split.labels.tobytes())
-    for item in split.items if split.encoded else [np.ascontiguousarray(split.items)]:
-        digest.update(item)
+    if isinstance(split.items, Records):  # where they are and how long: reading them all takes long
+        digest.update(np.ascontiguousarray(split.items.places))
+    else:
+        for item in split.items if split.encoded else [np.ascontiguousarray(split.items)]:
+            digest.update(item)
     return {**summary, "sha256": digest.hexdigest()}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from ghostnet_tf.commands import BadInput, progress
+from ghostnet_tf.training.splits import Split
 
 BATCH = 256  # images at once, which bounds memory
 
@@ -26,10 +27,11 @@ class Predictor:
     classes: int
     scheme: str
 
-    def predict(self, images: np.ndarray) -> np.ndarray:
-        """Scores `(n, classes)`, float32, for uint8 RGB images `(n, size, size, 3)`."""
-        starts = progress(range(0, len(images), BATCH), "predicting")
-        return np.concatenate([self._scores(images[start : start + BATCH]) for start in starts])
+    def predict(self, images: np.ndarray | Split) -> np.ndarray:
+        """Scores `(n, classes)`, float32, for uint8 RGB images `(n, size, size, 3)`, or for all of a split."""
+        starts = range(BATCH, len(images), BATCH)
+        batches = images.batches(BATCH) if isinstance(images, Split) else np.split(images, starts)
+        return np.concatenate([self._scores(batch) for batch in progress(batches, "predicting", len(starts) + 1)])
 
     def _scores(self, images: np.ndarray) -> np.ndarray:
         if self.scheme == "keras":

@@ -1,9 +1,12 @@
 import numpy as np
 import pytest
 
+from ghostnet_tf.training import pipeline, splits
 from ghostnet_tf.training.config import AUGMENTATIONS, RunConfig
-from ghostnet_tf.training.data import Split
-from ghostnet_tf.training.pipeline import evaluation_batches, training_batches
+from ghostnet_tf.training.data import load_data
+from ghostnet_tf.training.images import read_image
+from ghostnet_tf.training.pipeline import Share, evaluation_batches, training_batches
+from ghostnet_tf.training.splits import Split
 
 
 @pytest.fixture
@@ -76,3 +79,51 @@ def test_evaluation_sees_everything_in_order(split):
     images = np.concatenate([images for images, _ in found])
     np.testing.assert_array_equal(images, split.items.astype("float32"))
     np.testing.assert_array_equal(np.concatenate([t for _, t in found]).argmax(axis=1), split.labels)
+
+
+def test_shares_make_up_the_batch(split):
+    """Two processes with a replica each read what one process reads, image for image."""
+    config = RunConfig(batch_size=4, augment="crop-flip", epochs=2, color_jitter=0.4)
+    whole = list(training_batches(split, 3, config))
+    halves = [list(training_batches(split, 3, config, share=Share(first, 1, 2))) for first in range(2)]
+    assert len(whole) == len(halves[0]) == 4
+    for (images, targets), *parts in zip(whole, *halves, strict=True):
+        np.testing.assert_array_equal(images, np.concatenate([images for images, _ in parts]))
+        np.testing.assert_array_equal(targets, np.concatenate([targets for _, targets in parts]))
+
+
+def test_a_share_of_several_parts_gives_them_one_by_one(split):
+    """As a process with two replicas reads them, mixed each by itself, and again from a later epoch on."""
+    config = RunConfig(batch_size=4, augment="none", epochs=3, mixup=1.0)
+    both = list(training_batches(split, 3, config, share=Share(0, 2, 2)))
+    halves = [list(training_batches(split, 3, config, share=Share(first, 1, 2))) for first in range(2)]
+    assert len(both) == 12
+    for number, (images, _) in enumerate(both):
+        assert images.shape == (2, 32, 32, 3)
+        np.testing.assert_array_equal(images, halves[number % 2][number // 2][0])
+    later = training_batches(split, 3, config, share=Share(1, 1, 2), first_epoch=2)
+    np.testing.assert_array_equal(next(iter(later))[0], halves[1][4][0])
+
+
+def test_held_out_images_come_once_in_all_shares(split):
+    parts = [list(evaluation_batches(split, 3, 4, Share(first, 1, 3))) for first in range(3)]
+    images = np.concatenate([images for part in parts for images, _ in part])
+    assert len(images) == len(split)
+    expected = {image.astype("float32").tobytes() for image in split.items}
+    assert {image.tobytes() for image in images} == expected
+
+
+def test_few_held_out_photos_are_decoded_once(photos, monkeypatch):
+    reads = []
+    monkeypatch.setattr(splits, "read_image", lambda file: reads.append(file) or read_image(file))
+    part = load_data(str(photos), size=32).val
+    batches = evaluation_batches(part, 3, 4)
+    first, second = ([images.numpy() for images, _ in batches] for _ in range(2))
+    np.testing.assert_array_equal(np.concatenate(first), part.images())
+    assert len(reads) == 2 * len(part)  # by the first round and by `images`
+    monkeypatch.setattr(pipeline, "CACHE_BYTES", 0)
+    many = evaluation_batches(part, 3, 4)
+    for _ in range(2):
+        np.testing.assert_array_equal(np.concatenate([images.numpy() for images, _ in many]), part.images())
+    assert len(reads) == 6 * len(part)
+    np.testing.assert_array_equal(np.concatenate(second), np.concatenate(first))
