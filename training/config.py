@@ -23,6 +23,13 @@ OPTIMIZERS = {
     "muon": ("orthogonal updates for convolutions, Adam for the rest; ahead in short runs", 0.02),
 }
 
+# --strategy NAME -> what it trains on
+STRATEGIES = {
+    "mirrored": "all GPUs of this machine",
+    "multiworker": "several processes or machines, which the environment variable TF_CONFIG names",
+    "tpu": "a TPU",
+}
+
 
 @dataclass
 class RunConfig:
@@ -31,7 +38,7 @@ class RunConfig:
     The options of the model that are not given get its defaults at once; those that it does not have stay `None`.
 
     Attributes:
-        data, data_dir: Data set name or folder, and where TensorFlow Datasets keeps it.
+        data, data_dir: Data set name or folder, and where TensorFlow Datasets keeps it (or idx files lie).
         model: A key of `networks.NETWORKS`.
         width, variant, depth, ratio, dw_size, dialect: Its options, see `networks.OPTIONS`.
         dropout_rate: Before its classifier.
@@ -66,6 +73,8 @@ class RunConfig:
         keep: Which weights become `model.keras`: `"last"`, or `"best"` on the held-out images.
         tensorboard: Whether to write logs for TensorBoard into the run folder.
         steps_per_execution: Steps that TensorFlow runs without returning to Python; divides the steps of an epoch.
+        strategy: A key of `STRATEGIES`, see `strategy`; `None` for one device.
+        synchronized_batch_norm: Whether batch normalization in training sees the batches of all replicas.
         seed: Of initialization, order, augmentation and of splits made here.
     """
 
@@ -112,6 +121,8 @@ class RunConfig:
     keep: str | None = None
     tensorboard: bool = False
     steps_per_execution: int = 1
+    strategy: str | None = None
+    synchronized_batch_norm: bool = False
     seed: int = 0
 
     def __post_init__(self):

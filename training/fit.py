@@ -9,11 +9,13 @@ import sys
 import time
 import warnings
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 
 import keras
 import numpy as np
+import tensorflow as tf
 
 import ghostnet_tf
 from ghostnet_tf.commands import BadInput, MissingResource, log, write_json, write_text, written_whole
@@ -29,10 +31,13 @@ from ghostnet_tf.training.initialization import zero_init_residual
 from ghostnet_tf.training.pipeline import evaluation_batches, images_per_second, training_batches
 from ghostnet_tf.training.precision import log_precision, mixed_precision
 from ghostnet_tf.training.schedule import learning_rate, optimizer
+from ghostnet_tf.training.strategy import check_agreement, fit_replicas, processes, synchronize_batch_norm
 from ghostnet_tf.weights import WeightsUnavailable
 
 
-def train(config: RunConfig, folder: Path, resume: bool = False) -> dict:
+def train(
+    config: RunConfig, folder: Path, resume: bool = False, strategy: tf.distribute.Strategy | None = None
+) -> dict:
     """Trains a model and fills the run folder.
 
     Writes `config.toml`, `labels.txt`, `environment.json` and `resume.json`, after each epoch `metrics.csv`,
@@ -43,28 +48,34 @@ def train(config: RunConfig, folder: Path, resume: bool = False) -> dict:
         config: The settings.
         folder: The run folder, replaced once data and model are sound; with `resume`, one that an earlier call began.
         resume: Whether to continue from the newest checkpoint.
+        strategy: What `strategy.start` gives for the settings; by default the one device.
 
     Returns:
         The test result, see `metrics.accuracy`.
     """
     data, config = prepare(config, recorded_split(folder) if resume else None)
     keras.utils.set_random_seed(config.seed)
-    with mixed_precision(config.mixed_precision):
+    strategy = strategy or tf.distribute.get_strategy()
+    with strategy.scope(), mixed_precision(config.mixed_precision):
         logits = build(config, len(data.labels), classifier_activation=None)
+    if config.synchronized_batch_norm:
+        synchronize_batch_norm(logits)
     if config.teacher is not None:
         logits = student_of(logits, config, data.labels)
     if resume:
         identity.check_same(folder, config, data, logits)
     else:
         _begin(folder, config, data, logits)
-    _fit(logits, config, data, folder)
+    with strategy.scope():
+        _fit(logits, config, data, folder, strategy)
     chosen = _choose_weights(logits, config, data, folder)
     model = build(dataclasses.replace(config, weights=None), len(data.labels))
     model.set_weights(logits.get_weights())
     with written_whole(folder / "model.keras") as temporary:
         model.save(temporary)
     write_json(folder / "model.json", chosen)
-    result = metrics.accuracy(model.predict(evaluation_images(data), verbose=0), data.test.labels)
+    test = evaluation_batches(data.test, len(data.labels), config.batch_size)
+    result = metrics.accuracy(model.predict(test, verbose=0), data.test.labels)
     metrics.record(folder, "model.keras", "keras", result)
     return result
 
@@ -89,11 +100,6 @@ def _check_steps(config: RunConfig, images: int) -> None:
         raise BadInput(
             f"expected --steps-per-execution to divide the {steps} steps of an epoch: {divisors}. Received: {together}"
         )
-
-
-def evaluation_images(data: Data):
-    """The test images as a model takes them, float32 of 0-255."""
-    return data.test.images().astype("float32")
 
 
 def build(config: RunConfig, classes: int, classifier_activation: str | None = "softmax") -> keras.Model:
@@ -151,7 +157,7 @@ def compile_model(model: keras.Model, config: RunConfig, schedule) -> None:
     model.compile(
         optimizer(config, schedule),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=config.label_smoothing),
-        metrics=["accuracy"],
+        metrics=[keras.metrics.CategoricalAccuracy(name="accuracy")],  # made here, in the scope of the devices
         steps_per_execution=config.steps_per_execution,
     )
     model.optimizer.build(model.trainable_variables)
@@ -168,7 +174,7 @@ def class_weights(config: RunConfig, labels: np.ndarray, classes: int) -> np.nda
     return weights
 
 
-def _fit(model: keras.Model, config: RunConfig, data: Data, folder: Path) -> None:
+def _fit(model: keras.Model, config: RunConfig, data: Data, folder: Path, strategy: tf.distribute.Strategy) -> None:
     """Fits a model of logits, from the newest checkpoint if there is one."""
     classes, steps = len(data.labels), len(data.train) // config.batch_size
     compile_model(model, config, learning_rate(config, steps))
@@ -190,10 +196,15 @@ def _fit(model: keras.Model, config: RunConfig, data: Data, folder: Path) -> Non
     if weights is not None:
         low, high = weights.argmin(), weights.argmax()
         log(f"class weights from {weights[low]:.3g} ({data.labels[low]}) to {weights[high]:.3g} ({data.labels[high]})")
-    batches = training_batches(data.train, classes, config, first_epoch=done, class_weights=weights)
+    batches = partial(training_batches, data.train, classes, config, first_epoch=done, class_weights=weights)
+    held_out = partial(evaluation_batches, data.val, classes, config.batch_size)
+
+    def pipeline_rate() -> float:
+        return processes(strategy) * images_per_second(batches(), config.batch_size)
+
     watchers = [
         callbacks.Bar(config.epochs, steps, config.batch_size),
-        callbacks.RunRecorder(folder, config, steps, lambda: images_per_second(batches, config.batch_size)),
+        callbacks.RunRecorder(folder, config, steps, pipeline_rate),
     ]
     if config.freeze_epochs:
         watchers.append(FrozenBackbone(config.freeze_epochs, steps))
@@ -202,16 +213,13 @@ def _fit(model: keras.Model, config: RunConfig, data: Data, folder: Path) -> Non
     if config.tensorboard:
         watchers.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
     started = time.monotonic()
-    model.fit(
-        batches,
-        epochs=config.epochs,
-        initial_epoch=done,
-        steps_per_epoch=steps,
-        validation_data=evaluation_batches(data.val, classes, config.batch_size),
-        callbacks=watchers,
-        shuffle=False,  # the batches come shuffled
-        verbose=0,
-    )
+    span = {"epochs": config.epochs, "initial_epoch": done, "steps_per_epoch": steps, "callbacks": watchers}
+    if config.strategy is None:  # the batches come shuffled
+        model.fit(batches(), validation_data=held_out(), shuffle=False, verbose=0, **span)
+    else:
+        settings = dataclasses.replace(config, data="", data_dir=None)  # which may lie elsewhere on another machine
+        check_agreement(strategy, (settings, done, data.labels, len(data.train), len(data.val)))
+        fit_replicas(strategy, model, batches, held_out, **span)
     usage = resource.getrusage(resource.RUSAGE_SELF)
     log(
         f"trained {len(read_metrics(folder)) - done} epochs in {(time.monotonic() - started) / 60:.1f} minutes, "

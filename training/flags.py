@@ -6,7 +6,8 @@ import itertools
 
 from ghostnet_tf import commands, networks
 from ghostnet_tf.commands import BadInput, MissingResource, flag
-from ghostnet_tf.training.config import AUGMENTATIONS, OPTIMIZERS, RunConfig
+from ghostnet_tf.training.config import AUGMENTATIONS, OPTIMIZERS, STRATEGIES, RunConfig
+from ghostnet_tf.training.workers import check_strategy
 
 
 def epoch_list(text: str) -> list[float]:
@@ -17,7 +18,7 @@ def epoch_list(text: str) -> list[float]:
 # Setting -> (type, meaning); defaults are RunConfig's.
 FLAGS = {
     "data": (str, "data set name or folder"),
-    "data_dir": (str, "where TensorFlow Datasets keeps prepared data"),
+    "data_dir": (str, "where TensorFlow Datasets keeps prepared data, or the idx files of MNIST and its like"),
     "model": (str, f"one of {', '.join(networks.NETWORKS)}"),
     **{name: (option.kind, networks.option_help(name)) for name, option in networks.OPTIONS.items()},
     "dropout_rate": (float, "before the classifier (default: the model's)"),
@@ -62,6 +63,11 @@ FLAGS = {
     "keep": (str, "weights in model.keras: last or best on the held-out images (default: best with early stopping)"),
     "tensorboard": (bool, "write logs for TensorBoard"),
     "steps_per_execution": (commands.positive_int, "steps that TensorFlow runs at once; must divide an epoch's"),
+    "strategy": (
+        str,
+        "train on more than one device: " + "; ".join(f"{name}: {what}" for name, what in STRATEGIES.items()),
+    ),
+    "synchronized_batch_norm": (bool, "with --strategy: normalize by the whole batch, not by each replica's part"),
     "seed": (int, "of initialization, order, augmentation and split"),
 }
 
@@ -71,6 +77,7 @@ CHOICES = {
     "class_weights": ("balanced",),
     "mixed_precision": ("float16", "bfloat16"),
     "keep": ("best", "last"),
+    "strategy": STRATEGIES,
 }
 
 # Lowest value, and the one that all values stay below.
@@ -149,6 +156,7 @@ def check(config: RunConfig) -> None:
             "expected --clipnorm or --global-clipnorm, not both. "
             f"Received: {config.clipnorm} and {config.global_clipnorm}"
         )
+    check_strategy(config)
     if config.zero_init_residual and config.weights is not None:
         raise BadInput("expected --zero-init-residual without --weights, which it would change. Received: both")
     if config.tensorboard and importlib.util.find_spec("tensorboard") is None:

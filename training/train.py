@@ -14,19 +14,28 @@ import os  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 from ghostnet_tf.commands import BadInput, log  # noqa: E402
-from ghostnet_tf.quiet import start_tensorflow  # noqa: E402
+from ghostnet_tf.quiet import quiet, start_tensorflow  # noqa: E402
 from ghostnet_tf.training.config import RunConfig, check_output, load_run, read_config, recorded_split  # noqa: E402
 from ghostnet_tf.training.flags import FLAGS, add_flags, check  # noqa: E402
 from ghostnet_tf.training.history import read_metrics  # noqa: E402
+from ghostnet_tf.training.workers import Worker, own_folder, this_worker  # noqa: E402
 
 EXAMPLES = """\
   python training/train.py --data digits --width 0.5 --epochs 10
   python training/train.py --data cifar10 --config training/recipes/cifar_fast.toml
   python training/train.py --data my_photos/ --weights imagenet --epochs 20 --output runs/photos
   python training/train.py --resume runs/photos
+  python training/train.py --data fashion_mnist --data-dir /usr/share/datasets/fashion-mnist
+  python training/train.py --data imagenet2012 --data-dir data/ --config training/recipes/paper_imagenet.toml
 
 data: `digits` (scikit-learn's scans), a TensorFlow Datasets name, or a folder: one subfolder of photos a class, either
-directly (a fifth of each class is held out) or below train/ and val/ (and test/)."""
+directly (a fifth of each class is held out) or below train/ and val/ (and test/). ImageNet comes as a folder, or as
+`imagenet2012` with the two archives from image-net.org in DATA_DIR/downloads/manual.
+
+--strategy multiworker: start the same command on each machine, with a TF_CONFIG that differs in the index alone:
+  '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type": "worker", "index": 0}}'
+Worker 0 writes the run folder; all must see it (and the data) under the same path to continue with --resume. One that
+stops stops all. Gradients cannot be clipped with a --strategy, nor steps run together, nor float16 be used."""
 
 # Of a row of --csv, in order; `minutes` are those of all epochs, their evaluation included.
 COLUMNS = ("date", "data", "model", "width", "size", "epochs", "batch_size", "seed")
@@ -65,19 +74,19 @@ def command(argv: list[str] | None = None) -> int:
         start_tensorflow()
         _look(config, folder, arguments)
         return commands.OK
-    if not arguments.resume:
+    worker = this_worker(config)
+    if worker.chief and not arguments.resume:
         check_output(folder, config.data, arguments.overwrite)
     if arguments.csv:
         results.check_results_file(arguments.csv, COLUMNS)
 
-    start_tensorflow()
-    from ghostnet_tf.training.fit import train
-
     try:
-        result = train(config, folder, resume=bool(arguments.resume))
+        result = _train(config, folder, bool(arguments.resume), worker)
     except KeyboardInterrupt:
         log(f"stopped; continue with: python training/train.py --resume {folder}")
         raise
+    if not worker.chief:
+        return commands.OK
     if arguments.csv:
         results.append_rows(arguments.csv, COLUMNS, [_row(folder, config, result)])
     print(f"test top-1 {result['top1']:.4f} on {result['images']} images")
@@ -85,6 +94,22 @@ def command(argv: list[str] | None = None) -> int:
     print(f"next: python training/evaluate.py --model {folder}")
     print(f"      python tflite/convert.py --int8 --model {folder}")
     return commands.OK
+
+
+def _train(config: RunConfig, folder: Path, resume: bool, worker: Worker) -> dict:
+    """Starts the devices and trains; a worker that is not the chief does so in a folder of its own."""
+    if config.strategy is None:
+        start_tensorflow()
+        from ghostnet_tf.training.fit import train
+
+        return train(config, folder, resume)
+    with quiet():
+        from ghostnet_tf.training.fit import train
+        from ghostnet_tf.training.strategy import lost_workers, start
+
+    strategy = start(config, worker)
+    with own_folder(folder, worker, resume) as own, lost_workers(worker, folder):
+        return train(config, own, resume, strategy)
 
 
 def _look(config: RunConfig, folder: Path, arguments: argparse.Namespace) -> None:
