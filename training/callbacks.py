@@ -92,20 +92,16 @@ class RunRecorder(keras.callbacks.Callback):
                 layer.seed_generator.state.assign([self.config.seed + index, epoch * self.steps])
 
     def on_train_batch_end(self, batch, logs=None):
-        if not math.isfinite(logs["loss"]):
-            last, together = latest_checkpoint(self.folder), self.config.steps_per_execution
-            raise CommandError(
-                f"the loss is {logs['loss']} at step {self.epoch * self.steps + batch + 1}, "
-                + ("" if together == 1 else f"or one of the {together - 1} before: ")
-                + f"batch {batch + 1} of {self.steps} in epoch {self.epoch + 1}; "
-                "try a lower --learning-rate, or --global-clipnorm 1. "
-                f"The last good checkpoint is {last or 'none'}"
-            )
+        together = self.config.steps_per_execution
+        where = f"step {self.epoch * self.steps + batch + 1}, "
+        where += "" if together == 1 else f"or one of the {together - 1} before: "
+        self._check_finite(logs["loss"], where + f"batch {batch + 1} of {self.steps} in epoch {self.epoch + 1}")
 
     def on_test_begin(self, logs=None):
         self.training = time.monotonic() - self.started
 
     def on_epoch_end(self, epoch, logs=None):
+        self._check_finite(logs["val_loss"], f"the held-out images after step {(epoch + 1) * self.steps}")
         seconds = time.monotonic() - self.started
         self.durations.append(seconds)
         row = {name: round(float(logs[name]), 5) for name in COLUMNS[1:5]}
@@ -126,6 +122,14 @@ class RunRecorder(keras.callbacks.Callback):
         if out_of_patience(self.rows, self.config.early_stopping):
             log(f"stopping early: no epoch since epoch {best} was better on the held-out images")
             self.model.stop_training = True
+
+    def _check_finite(self, loss: float, where: str) -> None:
+        """Stops the run where the loss is no number, before weights that make it so become a checkpoint."""
+        if not math.isfinite(loss):
+            raise CommandError(
+                f"the loss is {loss} at {where}; try a lower --learning-rate, or --global-clipnorm 1. "
+                f"The last good checkpoint is {latest_checkpoint(self.folder) or 'none'}"
+            )
 
     def _tell_bottleneck(self, rate: float) -> None:
         """A GPU waits for a pipeline that is hardly faster; a processor that does both spends half its time on it."""

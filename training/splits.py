@@ -118,8 +118,15 @@ def square_pixels(images: np.ndarray, size: int) -> np.ndarray:
 
 
 def stratified(labels: np.ndarray, seed: int, held_out: float) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of a train and a held-out part with the same share of each class; `held_out` from 0 to 1."""
+    """Indices of a train and a held-out part with the same share of each class; `held_out` from 0 to 1.
+
+    Raises:
+        BadInput: If there are too few images for that.
+    """
     from sklearn.model_selection import train_test_split
 
-    parts = train_test_split(np.arange(len(labels)), test_size=held_out, random_state=seed, stratify=labels)
+    try:
+        parts = train_test_split(np.arange(len(labels)), test_size=held_out, random_state=seed, stratify=labels)
+    except ValueError as error:
+        raise BadInput(f"{len(labels)} images cannot be split into a train and a held-out part: {error}") from error
     return np.sort(parts[0]), np.sort(parts[1])

@@ -14,6 +14,7 @@ from ghostnet_tf.commands import BAD_INPUT, MISSING, OK, BadInput
 from ghostnet_tf.training import evaluate, identity, records, train
 from ghostnet_tf.training.data import load_data
 from ghostnet_tf.training.images import read_image
+from ghostnet_tf.training.splits import stratified
 
 SMALL = ["--size", "32", "--batch-size", "2", "--epochs", "1", "--warmup-epochs", "0"]
 
@@ -108,11 +109,13 @@ def test_photos_are_read_from_their_records_one_by_one(tmp_path):
 
 
 def test_labels_beyond_the_classes_stop_the_command(tmp_path, capsys):
-    stored(tmp_path, [0, 1, 2, 0, 1, 2, 0, 1, 2, 2], ["horse", "human", "centaur"])
+    stored(tmp_path, [0, 1, 2] * 5, ["horse", "human", "centaur"])
     names = tmp_path / "horses_or_humans" / "3.0.0" / "label.labels.txt"
     names.write_text("horse\nhuman\n")
     assert train.main(["--data", "horses_or_humans", "--data-dir", str(tmp_path), *SMALL]) == BAD_INPUT
     assert "expected labels of 0 to 1, 2 classes. Received: 2 of train image" in capsys.readouterr().err
+    with pytest.raises(BadInput, match="2 images cannot be split"):
+        stratified(np.array([0, 1]), seed=0, held_out=0.2)
 
 
 def write_idx(file, array):
