@@ -61,7 +61,8 @@ def train(
     if config.synchronized_batch_norm:
         synchronize_batch_norm(logits)
     if config.teacher is not None:
-        logits = student_of(logits, config, data.labels)
+        with strategy.scope():
+            logits = student_of(logits, config, data.labels)
     if resume:
         identity.check_same(folder, config, data, logits)
     else:
