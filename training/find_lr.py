@@ -10,10 +10,8 @@ import numpy as np
 from ghostnet_tf.commands import CommandError, progress, written_whole
 from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.data import Data
-from ghostnet_tf.training.distillation import student_of
-from ghostnet_tf.training.fit import build, class_weights, compile_model
+from ghostnet_tf.training.fit import class_weights, compile_model, model_of_logits
 from ghostnet_tf.training.pipeline import training_batches
-from ghostnet_tf.training.precision import mixed_precision
 
 STEPS = 100
 LOWEST, HIGHEST = 1e-5, 10.0  # learning rates
@@ -33,10 +31,7 @@ def find_learning_rate(config: RunConfig, data: Data) -> tuple[np.ndarray, np.nd
     """
     keras.utils.set_random_seed(config.seed)
     classes = len(data.labels)
-    with mixed_precision(config.mixed_precision):
-        model = build(config, classes, classifier_activation=None)
-    if config.teacher is not None:
-        model = student_of(model, config, data.labels)
+    model = model_of_logits(config, data.labels)
     factor = (HIGHEST / LOWEST) ** (1 / (STEPS - 1))
     rising = keras.optimizers.schedules.ExponentialDecay(LOWEST, decay_steps=1, decay_rate=factor)
     compile_model(model, dataclasses.replace(config, steps_per_execution=1), rising)

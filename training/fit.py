@@ -56,13 +56,10 @@ def train(
     data, config = prepare(config, recorded_split(folder) if resume else None)
     keras.utils.set_random_seed(config.seed)
     strategy = strategy or tf.distribute.get_strategy()
-    with strategy.scope(), mixed_precision(config.mixed_precision):
-        logits = build(config, len(data.labels), classifier_activation=None)
+    with strategy.scope():
+        logits = model_of_logits(config, data.labels)
     if config.synchronized_batch_norm:
         synchronize_batch_norm(logits)
-    if config.teacher is not None:
-        with strategy.scope():
-            logits = student_of(logits, config, data.labels)
     if resume:
         identity.check_same(folder, config, data, logits)
     else:
@@ -101,6 +98,13 @@ def _check_steps(config: RunConfig, images: int) -> None:
         raise BadInput(
             f"expected --steps-per-execution to divide the {steps} steps of an epoch: {divisors}. Received: {together}"
         )
+
+
+def model_of_logits(config: RunConfig, labels: list[str]) -> keras.Model:
+    """What a run trains: its model in the run's precision and without softmax, a student where there is a teacher."""
+    with mixed_precision(config.mixed_precision):
+        logits = build(config, len(labels), classifier_activation=None)
+    return logits if config.teacher is None else student_of(logits, config, labels)
 
 
 def build(config: RunConfig, classes: int, classifier_activation: str | None = "softmax") -> keras.Model:

@@ -6,7 +6,7 @@ from keras import ops
 from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.muon import Muon
 
-# Adam's share of Muon's learning rate: 0.3 and 0.6 did alike on CIFAR-10, 0.15 worse.
+# Adam's share of Muon's learning rate: after an epoch of CIFAR-10, 0.3 of 0.02 and 1.2 of 0.01 did alike.
 ADAM_LR_RATIO = 0.3
 
 
