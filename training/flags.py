@@ -58,7 +58,7 @@ FLAGS = {
     "global_clipnorm": (commands.positive_float, "longest gradient of all variables together"),
     "gradient_accumulation_steps": (commands.positive_int, "batches whose gradients make one update"),
     "ema": (float, "momentum of a moving average of the weights, such as 0.999; 0 for none"),
-    "mixed_precision": (str, "float16 or bfloat16: compute in it, keep the weights in float32"),
+    "mixed_precision": (str, "float16 or bfloat16: compute in it, keep the weights in float32; faster on GPUs only"),
     "early_stopping": (commands.positive_int, "epochs without a better held-out accuracy after which to stop"),
     "keep": (str, "weights in model.keras: last or best on the held-out images (default: best with early stopping)"),
     "tensorboard": (bool, "write logs for TensorBoard"),
