@@ -4,15 +4,10 @@ In one process, the first file would pay for setting up XNNPACK and each would f
 """
 
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
-import ghostnet_tf
-from ghostnet_tf import commands
-
-PACKAGE_ROOT = Path(ghostnet_tf.__file__).resolve().parents[1]
+from ghostnet_tf.tflite import child
 
 
 def cold_start(
@@ -29,19 +24,8 @@ def cold_start(
     Raises:
         CommandError: If the process fails.
     """
-    words = [str(path), str(num_threads), str(warmup_runs), clock, str(seed)]
-    search = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
-    child = subprocess.run(
-        [sys.executable, "-m", "ghostnet_tf.tflite.cold_start", *words],
-        env=os.environ | {"PYTHONPATH": search},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if child.returncode:
-        said = child.stderr.strip().splitlines()[-1:] or ["nothing"]
-        raise commands.CommandError(f"running {path} ended with code {child.returncode} and said: {said[0]}")
-    return json.loads(child.stdout)
+    words = [path, num_threads, warmup_runs, clock, seed]
+    return child.in_own_process("cold_start", words, f"running {path}")
 
 
 def peak_memory() -> int | None:
