@@ -114,28 +114,35 @@ def _float_ops(model) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _delegated(details: list[dict]) -> tuple[tuple[int, ...], dict[str, int]]:
-    """Sizes of the delegate's pieces, and the operations in none of them.
+def delegated_pieces(details: list[dict]) -> list[list[int]]:
+    """The operations in each of the delegate's pieces, by index, pieces in the order in which they run.
 
-    The interpreter lists the operations as they were, then one DELEGATE for each piece with what goes in and out:
-    inside is what lies on the way back from its outputs to its inputs.
+    The interpreter's `details` list the operations as they were, then one DELEGATE for each piece with what goes in
+    and out: inside is what lies on the way back from its outputs to its inputs.
     """
-    pieces = [node for node in details if node["op_name"] == "DELEGATE"]
     nodes = [node for node in details if node["op_name"] != "DELEGATE"]
     made_by = {int(output): node["index"] for node in nodes for output in node["outputs"]}
     reads = {node["index"]: [int(index) for index in node["inputs"]] for node in nodes}
-    inside, sizes = set(), []
-    for piece in pieces:
-        given = set(map(int, piece["inputs"]))
-        before = len(inside)
+    taken, pieces = set(), []
+    for piece in (node for node in details if node["op_name"] == "DELEGATE"):
+        given, inside = set(map(int, piece["inputs"])), []
         pending = [int(output) for output in piece["outputs"]]
         while pending:
             tensor = pending.pop()
             node = made_by.get(tensor)
-            if node is None or node in inside or tensor in given:
+            if node is None or node in taken or tensor in given:
                 continue
-            inside.add(node)
+            taken.add(node)
+            inside.append(node)
             pending += reads[node]
-        sizes.append(len(inside) - before)
+        pieces.append(sorted(inside))
+    return pieces
+
+
+def _delegated(details: list[dict]) -> tuple[tuple[int, ...], dict[str, int]]:
+    """Sizes of the delegate's pieces, and the operations in none of them."""
+    pieces = delegated_pieces(details)
+    inside = {node for piece in pieces for node in piece}
+    nodes = [node for node in details if node["op_name"] != "DELEGATE"]
     outside = Counter(node["op_name"] for node in nodes if node["index"] not in inside)
-    return tuple(sorted(sizes, reverse=True)), dict(outside.most_common())
+    return tuple(sorted(map(len, pieces), reverse=True)), dict(outside.most_common())
