@@ -38,6 +38,13 @@ _GHOSTNET_V2 = "GhostNetV2 (NeurIPS 2022)"
 _GHOSTNET_V3 = "GhostNetV3 (2024)"
 _G_GHOST = "official g_ghost_pytorch readme"
 _KERAS = "keras.applications"
+_REGNETX = ("002", "004", "006", "008", "016", "032", "040", "064", "080", "120", "160", "320")
+_RELEASED = {
+    "032": ("10.5", "1800", "77.8", _G_GHOST),
+    "040": ("15.7", "2200", "78.6", _G_GHOST),
+    "080": ("24.6", "4200", "79.0", _G_GHOST),
+    "160": ("32.4", "9000", "79.9", _G_GHOST),
+}
 
 ROWS = (
     Row("GhostNet 0.5", "GhostNet", {"width": 0.5}, "2.6", "42", "66.2", _GHOSTNET.format(7)),
@@ -85,11 +92,11 @@ ROWS = (
     Row("ResNet-50", "GhostResNet50", {"ratio": 1}, "25.6", "4100", "75.3", _GHOSTNET.format(6)),
     Row("Ghost-ResNet-50 s=2", "GhostResNet50", {"ratio": 2}, "13.0", "2200", "75.0", _GHOSTNET.format(6)),
     Row("Ghost-ResNet-50 s=4", "GhostResNet50", {"ratio": 4}, "6.5", "1200", "74.1", _GHOSTNET.format(6)),
-    *(Row(f"RegNetX-{name}", "RegNetX", {"variant": name}, "", "", "", "") for name in ("032", "040", "080", "160")),
-    Row("G-Ghost-RegNetX-032", "GGhostRegNetX", {"variant": "032"}, "10.5", "1800", "77.8", _G_GHOST),
-    Row("G-Ghost-RegNetX-040", "GGhostRegNetX", {"variant": "040"}, "15.7", "2200", "78.6", _G_GHOST),
-    Row("G-Ghost-RegNetX-080", "GGhostRegNetX", {"variant": "080"}, "24.6", "4200", "79.0", _G_GHOST),
-    Row("G-Ghost-RegNetX-160", "GGhostRegNetX", {"variant": "160"}, "32.4", "9000", "79.9", _G_GHOST),
+    *(Row(f"RegNetX-{name}", "RegNetX", {"variant": name}, "", "", "", "") for name in _REGNETX),
+    *(
+        Row(f"G-Ghost-RegNetX-{name}", "GGhostRegNetX", {"variant": name}, *_RELEASED.get(name, ("",) * 4))
+        for name in _REGNETX
+    ),
     Row("G-GhostNet 1.0 (our table)", "GGhostNet", {"width": 1.0}, "", "", "", ""),
     Row("MobileNetV2 1.0", "MobileNetV2", {}, "", "", "", ""),
     Row("MobileNetV3 Large 1.0", "MobileNetV3Large", {}, "5.4", "217", "75.6", _KERAS),

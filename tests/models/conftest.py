@@ -1,9 +1,14 @@
-"""Counting without values: a network's numbers need its shapes only."""
+"""Counts: without values, since a network's numbers need its shapes only, and those of the committed table."""
+
+import csv
+from pathlib import Path
 
 import keras
 import pytest
 
 from ghostnet_tf.analysis import complexity
+
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture
@@ -12,3 +17,10 @@ def count():
     with keras.StatelessScope(initialize_variables=False):
         yield lambda builder, *args, **kwargs: complexity(builder(*args, **kwargs))
     keras.utils.clear_session()  # or the next scope would initialize what was built here
+
+
+@pytest.fixture(scope="session")
+def zoo():
+    """Rows of `results/zoo.csv` by model; `tests/analysis/test_zoo.py` compares it with what the code counts."""
+    text = (ROOT / "results" / "zoo.csv").read_text(encoding="utf-8")
+    return {row["model"]: row for row in csv.DictReader(text.splitlines())}
