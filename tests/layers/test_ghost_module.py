@@ -1,30 +1,33 @@
-"""The Ghost module for every s and d: shapes, truncation, what it computes, parameters as written arithmetic."""
+"""The Ghost module for every s and d: shapes, truncation, what it computes, counts as written arithmetic, gradients."""
 
 import math
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from ghostnet_tf.analysis import complexity
 from ghostnet_tf.layers import GhostBottleneck, GhostModule, SqueezeExcite, make_divisible
 
 CHANNELS, FILTERS = 6, 10
 
 
 @pytest.mark.parametrize("ratio", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("dw_size", [1, 3, 5])
+@pytest.mark.parametrize("dw_size", [1, 3, 5, 7])
 @pytest.mark.parametrize("use_bias", [False, True])
-def test_parameters(ratio, dw_size, use_bias):
+def test_counts(ratio, dw_size, use_bias):
+    image = keras.Input((8, 8, CHANNELS))
     layer = GhostModule(FILTERS, kernel_size=3, ratio=ratio, dw_size=dw_size, use_bias=use_bias)
-    layer.build((None, 8, 8, CHANNELS))
+    counted = complexity(keras.Model(image, layer(image)))
     intrinsic = math.ceil(FILTERS / ratio)
     ghosts = 0 if ratio == 1 else intrinsic * (ratio - 1)  # before the surplus is dropped
-    primary = 3 * 3 * CHANNELS * intrinsic + 2 * intrinsic
-    cheap = dw_size * dw_size * ghosts + 2 * ghosts
+    weights = 3 * 3 * CHANNELS * intrinsic + dw_size * dw_size * ghosts
     biases = intrinsic + ghosts if use_bias else 0
-    assert sum(math.prod(weight.shape) for weight in layer.trainable_weights) == primary + cheap + biases
+    assert counted.params == weights + 2 * (intrinsic + ghosts) + biases
+    assert counted.macs == 8 * 8 * weights
 
 
 @pytest.mark.parametrize("ratio", [2, 3, 4, 5])
@@ -41,6 +44,23 @@ def test_intrinsic_maps_come_first_then_their_ghosts_up_to_the_filters(ratio):
     ghosts = (intrinsic[..., None] * layer.cheap.conv.kernel.numpy()[0, 0] * scale).reshape(2, 4, 4, -1)
     expected = np.concatenate([intrinsic, ghosts], axis=-1)[..., :FILTERS]
     np.testing.assert_allclose(layer(images), expected, atol=1e-5)
+
+
+def test_every_s_and_d_trains():
+    keras.utils.set_random_seed(0)
+    x = image = keras.Input((8, 8, CHANNELS))
+    for ratio in (2, 3, 4, 5):
+        for dw_size in (1, 3, 5, 7):
+            x = GhostModule(FILTERS, ratio=ratio, dw_size=dw_size, activation=None)(x)
+    model = keras.Model(image, x)
+    rng = np.random.default_rng(0)
+    images, targets = rng.normal(size=(2, 8, 8, CHANNELS)), rng.normal(size=(2, 8, 8, FILTERS))
+    with tf.GradientTape() as tape:
+        loss = keras.ops.mean(keras.ops.square(model(images.astype("float32"), training=True) - targets))
+    gradients = tape.gradient(loss, [weight.value for weight in model.trainable_weights])
+    # With d=1 normalization undoes the scale of a ghost: its gradient is near zero, of the others' it is not.
+    for weight, gradient in zip(model.trainable_weights, gradients, strict=True):
+        assert np.all(np.isfinite(gradient)) and np.any(gradient), weight.path
 
 
 @settings(max_examples=12, deadline=None, derandomize=True)
