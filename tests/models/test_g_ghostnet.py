@@ -13,10 +13,12 @@ def test_default_counts_are_the_documented_ones(count):
         assert f"{number:,}" in GGhostNet.__doc__
 
 
-def test_lambda_is_exactly_four_tenths_in_the_default_table(count):
+def test_lambda_and_expansion_are_exactly_the_papers_in_the_default_table(count):
     layers = {row.name: row for row in count(GGhostNet).rows}
     for index, (channels, _, _) in enumerate(g_ghostnet.STAGES):
         assert layers[f"stage_{index}_cheap_conv"].output_shape[-1] == pytest.approx(0.4 * channels)
+        assert layers[f"stage_{index}_base_conv2_conv"].output_shape[-1] == channels / 3
+        assert layers[f"stage_{index}_thin_0_conv2_conv"].output_shape[-1] == pytest.approx(0.6 * channels / 3)
 
 
 def test_table_lambda_and_mix_are_parameters(count):
