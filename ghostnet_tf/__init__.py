@@ -6,6 +6,7 @@ Training lives in `ghostnet_tf.training`, conversion and benchmarks in `ghostnet
 import importlib
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from ghostnet_tf._version import __version__
 
@@ -38,6 +39,29 @@ _PUBLIC = {
     "reparameterize": "models",
 }
 __all__ = ["__version__", *_PUBLIC]
+
+if TYPE_CHECKING:  # what `__getattr__` gives, for type checkers and editors
+    from ghostnet_tf.flatten import flatten as flatten
+    from ghostnet_tf.layers import GGhostStage as GGhostStage
+    from ghostnet_tf.layers import GhostBottleneck as GhostBottleneck
+    from ghostnet_tf.layers import GhostModule as GhostModule
+    from ghostnet_tf.layers import SqueezeExcite as SqueezeExcite
+    from ghostnet_tf.models import GGhostNet as GGhostNet
+    from ghostnet_tf.models import GGhostRegNetX as GGhostRegNetX
+    from ghostnet_tf.models import GhostNet as GhostNet
+    from ghostnet_tf.models import GhostNetV2 as GhostNetV2
+    from ghostnet_tf.models import GhostNetV3 as GhostNetV3
+    from ghostnet_tf.models import GhostResNet50 as GhostResNet50
+    from ghostnet_tf.models import GhostResNet56 as GhostResNet56
+    from ghostnet_tf.models import GhostVGG16 as GhostVGG16
+    from ghostnet_tf.models import RegNetX as RegNetX
+    from ghostnet_tf.models import compound_scale as compound_scale
+    from ghostnet_tf.models import decode_predictions as decode_predictions
+    from ghostnet_tf.models import feature_extractor as feature_extractor
+    from ghostnet_tf.models import list_models as list_models
+    from ghostnet_tf.models import preprocess_input as preprocess_input
+    from ghostnet_tf.models import reparameterize as reparameterize
+    from ghostnet_tf.weights import list_weights as list_weights
 
 
 def __getattr__(name: str):
