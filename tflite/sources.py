@@ -2,7 +2,6 @@
 
 import json
 import warnings
-import zipfile
 from argparse import Namespace
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from ghostnet_tf.commands import BadInput, MissingResource, flag
 from ghostnet_tf.networks import NETWORKS, OPTIONS, full_name, settings
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.tflite import calibrate
+from ghostnet_tf.untrusted import DAMAGE, zip_archive
 
 if TYPE_CHECKING:
     import keras
@@ -36,6 +36,7 @@ class Source:
         folder: Where the files go by default.
         run: The run folder that the model lies in.
         labels: Class names by index, where they are known.
+        license: Of published weights.
     """
 
     network: str
@@ -46,6 +47,7 @@ class Source:
     folder: Path = Path("exports")
     run: Path | None = None
     labels: list[str] | None = None
+    license: str | None = None
 
 
 def find(args: Namespace) -> Source:
@@ -113,11 +115,10 @@ def _saved(path: Path, size: int | None) -> Source:
 def _input_size(file: Path) -> tuple[int | None, int | None]:
     """Height and width of a saved model's input, read without loading it."""
     try:
-        with zipfile.ZipFile(file) as archive:
-            config = json.loads(archive.read("config.json"))
-    except (zipfile.BadZipFile, KeyError, ValueError) as error:
+        with zip_archive(file) as archive:
+            shapes = list(_input_shapes(json.loads(archive.read("config.json"))))
+    except DAMAGE as error:
         raise BadInput(f"expected a .keras file as Keras saves it. Received: {file} ({error})") from error
-    shapes = list(_input_shapes(config))
     if len(shapes) != 1 or len(shapes[0]) != 4:
         raise BadInput(f"expected a model with one input of images. Received: {file} with input shapes {shapes}")
     return tuple(shapes[0][1:3])
@@ -136,14 +137,12 @@ def _load(file: Path, size: tuple[int, int]) -> "keras.Model":
     """The saved model, with inputs of `size` where its own are open."""
     import keras
 
-    import ghostnet_tf.layers
-    import ghostnet_tf.models  # noqa: F401  registers the layers that files refer to
+    from ghostnet_tf.weights.keras_file import load_keras
 
     try:
-        model = keras.models.load_model(file, compile=False, safe_mode=True)
-    except (ValueError, TypeError, OSError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0][:300]
-        raise BadInput(f"Keras cannot load {file}: {reason}") from error
+        model = load_keras(file)
+    except ValueError as error:
+        raise BadInput(f"Keras cannot load {file}: {error}") from error
     (source,) = model.inputs
     if None not in source.shape[1:3]:
         return model
@@ -173,8 +172,17 @@ def _network(model: str, args: Namespace) -> Source:
         if args.weights == "imagenet":
             raise MissingResource(str(error)) from error
         return _untrained(model, args, str(error).split(". ")[0])
-    headline = f"{name} with ImageNet weights, {tag}"
-    return Source(name, _side(model, args), "imagenet", headline, lambda: _built(model, args, weights=file))
+    from ghostnet_tf.models import imagenet_classes
+
+    return Source(
+        name,
+        _side(model, args),
+        "imagenet",
+        f"{name} with ImageNet weights, {tag}",
+        lambda: _built(model, args, weights=file),
+        labels=[name for _, name in imagenet_classes()],
+        license="Apache-2.0",
+    )
 
 
 def _imagenet_tag(model: str, args: Namespace) -> str:

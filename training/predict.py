@@ -1,5 +1,6 @@
 """One way to ask any trained artefact for its answers."""
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -46,14 +47,12 @@ def load_predictor(file: Path, num_threads: int = 1) -> Predictor:
         BadInput: If the file cannot be read or is no classifier of square RGB images.
     """
     if file.suffix == ".keras":
-        import keras
-
-        from ghostnet_tf import layers  # noqa: F401  (registers them)
+        from ghostnet_tf.weights.keras_file import load_keras
 
         try:
-            model = keras.models.load_model(file)
-        except (ValueError, OSError, TypeError) as error:
-            raise BadInput(f"{file} cannot be loaded as a Keras model: {str(error)[:300]}") from error
+            model = load_keras(file)
+        except ValueError as error:
+            raise BadInput(f"{file} cannot be loaded as a Keras model: {error}") from error
         inputs, outputs, scheme = model.input_shape, model.output_shape, "keras"
     else:
         from ghostnet_tf.runtime import TFLiteModel
@@ -63,7 +62,7 @@ def load_predictor(file: Path, num_threads: int = 1) -> Predictor:
         except (ValueError, RuntimeError) as error:
             raise BadInput(f"{file} cannot be loaded as a .tflite model: {str(error)[:300]}") from error
         inputs, outputs = tuple(model.input["shape"]), tuple(model.output["shape"])
-        scheme = file.stem.rpartition("_")[2]
+        scheme = re.search(r"[^_]*(_qat)?$", file.stem)[0]
     if len(inputs) != 4 or inputs[1] != inputs[2] or inputs[3] != 3 or len(outputs) != 2:
         raise BadInput(f"expected a classifier of square RGB images. Received: {file}, {inputs} -> {outputs}")
     return Predictor(model, int(inputs[1]), int(outputs[1]), scheme)

@@ -2,7 +2,6 @@
 
 import pickle
 import struct
-import zipfile
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +13,10 @@ import numpy as np
 
 from ghostnet_tf.layers import GhostBottleneck
 from ghostnet_tf.layers.composite import variable_key
+from ghostnet_tf.untrusted import first_line
 from ghostnet_tf.weights import bridge
 from ghostnet_tf.weights.hub import WeightsUnavailable
+from ghostnet_tf.weights.keras_file import load_keras, reading, tensor_shapes
 from ghostnet_tf.weights.tf_names import from_tf, tf_name
 from ghostnet_tf.weights.torch_names import from_torch, timm_name
 
@@ -44,7 +45,10 @@ class Source(NamedTuple):
 def read(path: Path, model: keras.Model, names: Callable[[str], str]) -> Source:
     """What is in `path`, which ends in one of `SUFFIXES`; see `load_weights`."""
     if path.name.endswith(".keras"):
-        return _of(_saved_model(path))
+        try:
+            return _of(load_keras(path))
+        except ValueError as error:
+            raise _unreadable(path, error) from error
     if path.name.endswith(".weights.h5"):
         return _of(_from_weights_file(path, model))._replace(padding=None)
     variables = {variable_key(variable): variable for variable in model.weights}
@@ -120,28 +124,20 @@ def _tensorflow_checkpoint(path: Path) -> dict[str, np.ndarray]:
         raise _unreadable(path, error) from error
 
 
-def _saved_model(path: Path) -> keras.Model:
-    try:
-        zipfile.ZipFile(path).close()  # Keras calls a broken file missing
-        return keras.models.load_model(path, compile=False, safe_mode=True)
-    except (OSError, zipfile.BadZipFile) as error:
-        raise _unreadable(path, error) from error
-
-
 def _from_weights_file(path: Path, model: keras.Model) -> keras.Model:
     """A new model like `model`, with the file's classes, dialect and weights."""
-    shapes = {}
     try:
-        with h5py.File(path) as file:
-            file.visititems(
-                lambda name, item: shapes.update({name: item.shape}) if isinstance(item, h5py.Dataset) else None
-            )
-    except OSError as error:
+        with reading(), h5py.File(path) as file:
+            shapes = tensor_shapes(file, path.stat().st_size)
+    except ValueError as error:
         raise _unreadable(path, error) from error
     # Keras names the file's groups by class, numbered in the model's order.
     dense = [layer.name for layer in model.layers if isinstance(layer, keras.layers.Dense)]
     number = dense.index("classifier") if "classifier" in dense else 0
-    (classes,) = shapes.get(f"layers/dense{f'_{number}' if number else ''}/vars/1", (None,))
+    group = f"layers/dense{f'_{number}' if number else ''}/vars"
+    classes = shapes.get(f"{group}/1", (None,))[-1:]
+    # A bias alone may claim classes whose kernel would not fit into memory.
+    classes = classes[0] if shapes.get(f"{group}/0", ())[1:] == classes else None
 
     def like(layer):
         changes = {"units": classes} if layer.name == "classifier" and classes else {}
@@ -163,7 +159,11 @@ def _from_weights_file(path: Path, model: keras.Model) -> keras.Model:
                 f"{saved.total()}, none of some shapes ({lacking})"
             )
         copy = twin
-    copy.load_weights(path)
+    try:
+        with reading():
+            copy.load_weights(path)
+    except ValueError as error:
+        raise _unreadable(path, error) from error
     return copy
 
 
@@ -178,5 +178,6 @@ def _fits(saved: Counter, wanted: Counter, with_top: bool) -> bool:
 
 
 def _unreadable(path: Path, error: Exception) -> ValueError:
-    reason = str(error).strip().partition("\n")[0] or type(error).__name__
-    return ValueError(f"Expected `weights` to be a readable file ({reason}). Received: weights={str(path)!r}")
+    return ValueError(
+        f"Expected `weights` to be a readable file ({first_line(error)}). Received: weights={str(path)!r}"
+    )

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from ghostnet_tf.layers.composite import variable_key
 from ghostnet_tf.weights import bridge
@@ -80,12 +81,23 @@ def load_weights(model: keras.Model, weights: Path | str, names: Callable[[str],
             for key, value in values.items()
             if key in variables and value.shape != tuple(variables[key].shape)
         ],
+        "not of finite numbers": [
+            key for key, value in values.items() if key in variables and not _finite(value, variables[key].dtype)
+        ],
     }
     if any(faults.values()):
         found = ". ".join(f"{len(keys)} {kind} ({_first(keys)})" for kind, keys in faults.items() if keys)
         raise ValueError(f"Expected weights that fit {model.name}. Received: weights={str(weights)!r} with {found}")
     for key, variable in variables.items():
         variable.assign(values[key])
+
+
+def _finite(value: np.ndarray, dtype: str) -> bool:
+    """Whether `value` can be assigned to a variable of `dtype` without becoming infinite."""
+    if value.dtype.kind in "OSU":  # texts
+        return False
+    with np.errstate(over="ignore"):
+        return bool(np.isfinite(value.astype(np.float16 if dtype == "float16" else np.float32)).all())
 
 
 def _first(keys: Iterable[str], count: int = 3) -> str:
