@@ -1,5 +1,6 @@
 """Times `.tflite` files against each other on this machine."""
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -13,6 +14,7 @@ EXAMPLES = """\
   python tflite/benchmark.py fp32.tflite int8.tflite
   python tflite/benchmark.py fp32.tflite int8.tflite --clock cpu --json benchmark.json   # on a busy machine
   python tflite/benchmark.py model.tflite model.tflite          # how far two equal files differ: the noise
+  python tflite/benchmark.py int8.tflite --profile --picture profile.svg         # which operations take the time
   python tflite/benchmark.py --graph=model.tflite --num_threads=2 --num_runs=200"""
 
 # Of a row of --csv, in order; the keys are also those of an entry of "results" in --json, or of its head.
@@ -71,6 +73,12 @@ def parser() -> commands.ArgumentParser:
         "with more than one thread the sum over all, which is not latency",
     )
     parser.add_argument("--seed", type=int, default=0, help="of inputs, order and bootstrap")
+    parser.add_argument(
+        "--profile",
+        action="store_true",
+        help="also time every operation of each file, XNNPACK's own: by kind, by layer and the slowest",
+    )
+    parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the profile to FILE, .svg or .png")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything to FILE")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="append a row for each file to FILE")
     return parser
@@ -201,24 +209,50 @@ def result_rows(report: dict) -> list[dict]:
     return [shared | row for row in report["results"]]
 
 
+def check_arguments(args: argparse.Namespace) -> None:
+    """Raises `BadInput` for arguments that cannot be used, before anything is measured."""
+    if args.csv:
+        results.check_results_file(args.csv, COLUMNS)
+    if args.json and args.json.is_dir():
+        raise commands.BadInput(f"expected a file for --json. Received: {args.json}, a folder")
+    if args.picture and not args.profile:
+        raise commands.BadInput("--picture draws the profile: expected --profile with it")
+    if args.picture and (args.picture.suffix not in (".svg", ".png") or args.picture.is_dir()):
+        raise commands.BadInput(f"expected a file ending in .svg or .png for --picture. Received: {args.picture}")
+
+
+def profiled(args: argparse.Namespace, files: list[Path]) -> list[dict]:
+    """The profile of each file, and the picture of all if one is wanted."""
+    from ghostnet_tf.tflite import charts, op_profile
+
+    asked = {name: getattr(args, name) for name in ("num_threads", "num_runs", "warmup_runs", "seed")}
+    found = [op_profile.profile(path, **asked) for path in commands.progress(files, "profiles", len(files))]
+    if args.picture:
+        charts.profiles(args.picture, found, f"Medians of {args.num_runs} runs, threads: {args.num_threads}")
+    return found
+
+
 def command(argv: list[str] | None = None) -> int:
     arguments = parser()
     args = arguments.parse_args(argv)
     files = [*args.files, *args.graph]
     if not files:
         arguments.error("no .tflite file given")
-    if args.csv:
-        results.check_results_file(args.csv, COLUMNS)
-    if args.json and args.json.is_dir():
-        raise commands.BadInput(f"expected a file for --json. Received: {args.json}, a folder")
+    check_arguments(args)
     asked = {name: getattr(args, name) for name in ("num_threads", "num_runs", "warmup_runs", "clock", "seed")}
     report = benchmark(files, **asked)
     report["command"] = results.command_line("tflite/benchmark.py", argv)
+    if args.profile:
+        report["profiles"] = profiled(args, files)
     if args.json:
         commands.write_json(args.json, report)
     if args.csv:
         results.append_rows(args.csv, COLUMNS, result_rows(report))
     print(f"{table(report)}\n\n{footer(report)}\n")
+    if args.profile:
+        from ghostnet_tf.tflite import op_profile
+
+        print("".join(f"{op_profile.table(row)}\n\n" for row in report["profiles"]), end="")
     for row in report["results"]:
         print(f"{row['file']}\n{timing_line(row)}")
     return commands.OK

@@ -1,8 +1,9 @@
-"""Charts as inline SVG that takes the colours of the page it stands in."""
+"""Charts: as inline SVG that takes the colours of the page it stands in, and as files."""
 
 import io
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 FOREGROUND = "#010203"  # stands for the page's own text colour until the SVG is finished
 COLOURS = ("#2f81d6", "#d9730d")  # legible on white and on black
@@ -41,6 +42,39 @@ def lines(x: Sequence[float], series: Mapping[str, Sequence[float]], *, title: s
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
     return _inline(file.getvalue(), title)
+
+
+def profiles(path: Path, found: Sequence[dict], title: str) -> None:
+    """Draws where the time of files goes, a row of two bar charts each: by operation, and by layer in order.
+
+    Args:
+        path: Of the picture, `.svg` or `.png`, replaced if it exists.
+        found: Of `op_profile.profile`.
+        title: Above all.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    from ghostnet_tf.commands import written_whole
+
+    tallest = [max(len(row["by_operator"]), len(row["by_layer"])) for row in found]
+    style = {"svg.fonttype": "none", "svg.hashsalt": "ghostnet-tf", "font.size": 9}
+    with matplotlib.rc_context(style):
+        figure = Figure(figsize=(11, 0.6 + sum(1.2 + 0.2 * bars for bars in tallest)), layout="constrained")
+        figure.suptitle(title)
+        grid = figure.subplots(len(found), 2, squeeze=False, height_ratios=tallest)
+        for row, axes in zip(found, grid, strict=True):
+            for plot, key, colour in zip(axes, ("by_operator", "by_layer"), COLOURS, strict=True):
+                names = [part["name"] or "(not told)" for part in row[key]]
+                bars = plot.barh(names, [part["ms"] for part in row[key]], color=colour)
+                plot.bar_label(bars, [f"{part['share']:.0%}" for part in row[key]], padding=2, fontsize=8)
+                plot.invert_yaxis()
+                plot.set_xlabel("ms")
+                plot.margins(x=0.12, y=0.02)
+                plot.spines[["top", "right"]].set_visible(False)
+            axes[0].set_title(row["file"], loc="left", fontsize=10)
+        with written_whole(path) as temporary:
+            figure.savefig(temporary, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _inline(svg: str, title: str) -> str:

@@ -62,26 +62,28 @@ def partitions(model: TFLiteModel) -> int:
 
 
 def fill_inputs(model: TFLiteModel, seed: int) -> None:
-    """Random data in every input: the whole range of an integer type of up to 16 bits, 0-255 for a float type."""
+    """Random data in every input, see `random_values`."""
     rng = np.random.default_rng(seed)
     for details in model.interpreter.get_input_details():
-        shape, dtype = details["shape"], np.dtype(details["dtype"])
         if -1 in details["shape_signature"][1:]:
             raise commands.BadInput(
                 f"expected inputs of a fixed size. Received: input {details['name']!r} of shape "
                 f"{details['shape_signature'].tolist()}; convert the model with a fixed input size"
             )
-        if dtype.kind == "f":
-            values = rng.uniform(0, 255, shape).astype(dtype)
-        elif dtype.kind in "iu" and dtype.itemsize <= 2:
-            limits = np.iinfo(dtype)
-            values = rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
-        else:
-            raise commands.BadInput(
-                f"expected inputs of a float type or of integers of up to 16 bits. Received: input "
-                f"{details['name']!r} of {dtype}"
-            )
+        values = random_values(details["shape"], np.dtype(details["dtype"]), rng, details["name"])
         model.interpreter.set_tensor(details["index"], values)
+
+
+def random_values(shape: Sequence[int], dtype: np.dtype, rng: np.random.Generator, name: str) -> np.ndarray:
+    """Values for the input `name`: the whole range of an integer type of up to 16 bits, 0-255 for a float type."""
+    if dtype.kind == "f":
+        return rng.uniform(0, 255, shape).astype(dtype)
+    if dtype.kind in "iu" and dtype.itemsize <= 2:
+        limits = np.iinfo(dtype)
+        return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+    raise commands.BadInput(
+        f"expected inputs of a float type or of integers of up to 16 bits. Received: input {name!r} of {dtype}"
+    )
 
 
 def timed(action: Callable[[], object], read_clock: Callable[[], int]) -> float:
