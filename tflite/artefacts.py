@@ -50,13 +50,13 @@ def sidecar(path: Path) -> Path:
     return path.with_suffix(".json")
 
 
-def check_free(paths: Iterable[Path], report: Path | None = None) -> None:
+def check_free(paths: Iterable[Path], *reports: Path | None) -> None:
     """Refuses to replace files.
 
     Raises:
-        BadInput: If one of `paths`, a sidecar, or `report` exists.
+        BadInput: If one of `paths`, a sidecar, or one of `reports` exists.
     """
-    files = [file for path in paths for file in (path, sidecar(path))] + ([report] if report else [])
+    files = [file for path in paths for file in (path, sidecar(path))] + list(filter(None, reports))
     taken = [str(file) for file in files if file.exists()]
     if taken:
         raise BadInput(f"{', '.join(taken)} exist{'s' * (len(taken) == 1)} already; give another name, or --overwrite")

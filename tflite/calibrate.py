@@ -35,12 +35,17 @@ class ImageSet:
     name: str
     natural: bool = True
 
-    def warn_if_few(self) -> None:
-        """Says on stderr when there are too few for calibration."""
+    def warn_if_unfit(self) -> None:
+        """Says on stderr when there are too few for calibration, or all are the same."""
         if 0 < len(self.calibration) < FEW:
             log(
                 f"warning: only {len(self.calibration)} calibration images ({self.name}): the int8 ranges may be too "
                 f"narrow for others; {FEW} or more are advised"
+            )
+        if len(self.calibration) > 1 and (self.calibration == self.calibration[0]).all():
+            log(
+                f"warning: all {len(self.calibration)} calibration images are the same ({self.name}): the int8 ranges "
+                "will fit no other; give different ones with --calibration"
             )
 
 

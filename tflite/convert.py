@@ -9,7 +9,7 @@ if not __package__:  # run as a script: import from the checkout, not from this 
 
 from ghostnet_tf import commands  # noqa: E402
 from ghostnet_tf.networks import NETWORKS, OPTIONS, option_help  # noqa: E402
-from ghostnet_tf.tflite.schemes import IO_TYPES, SCHEMES  # noqa: E402
+from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, CALIBRATION_METHODS, IO_TYPES, SCHEMES  # noqa: E402
 
 EXAMPLES = """\
   python tflite/convert.py --int8                                       GhostNet 1.0, ImageNet weights if at hand
@@ -58,6 +58,13 @@ def parser() -> commands.ArgumentParser:
     )
     images.add_argument("--data-dir", help="where TensorFlow Datasets keeps its prepared data")
     images.add_argument("--calibration-images", type=commands.positive_int, default=200, help="how many")
+    images.add_argument(
+        "--calibration-method",
+        choices=CALIBRATION_METHODS,
+        help="range of an activation in int8; "
+        + "; ".join(f"{name}: {what}" for name, what in CALIBRATION_METHODS.items())
+        + f"; by default {CALIBRATION_METHOD}",
+    )
     images.add_argument("--verification-images", type=commands.positive_int, default=100, help="how many, held out")
     images.add_argument("--seed", type=int, default=0, help="of the choice, of synthetic images, of untrained weights")
     images.add_argument(
@@ -74,6 +81,12 @@ def parser() -> commands.ArgumentParser:
     )
     to.add_argument("--overwrite", action="store_true", help="replace existing files")
     to.add_argument("--json", type=Path, metavar="FILE", help="write what was made to FILE")
+    to.add_argument(
+        "--per-layer-report",
+        type=Path,
+        metavar="FILE",
+        help="write which layers int8 costs most to FILE (CSV), with a picture beside it (.png)",
+    )
     return parser
 
 
@@ -84,6 +97,10 @@ def command(argv: list[str] | None = None) -> int:
         raise commands.BadInput(f"expected at least one of {', '.join(f'--{name}' for name in SCHEMES)}")
     if "int8" not in schemes and (args.input_type or args.output_type):
         raise commands.BadInput(f"--input-type and --output-type belong to --int8. Received: {', '.join(schemes)}")
+    if "int8" not in schemes and (args.calibration_method or args.per_layer_report):
+        raise commands.BadInput(
+            f"--calibration-method and --per-layer-report belong to --int8. Received: {', '.join(schemes)}"
+        )
     from ghostnet_tf.quiet import quiet
     from ghostnet_tf.tflite import artefacts, sources
 
@@ -92,7 +109,7 @@ def command(argv: list[str] | None = None) -> int:
     stem = artefacts.stem(source.network, source.size, source.trained_on)
     paths = artefacts.paths(args.output, source.folder, stem, schemes)
     if not args.overwrite:
-        artefacts.check_free(paths.values(), args.json)
+        artefacts.check_free(paths.values(), args.json, args.per_layer_report)
     with quiet():  # TensorFlow's import writes to the terminal
         from ghostnet_tf.tflite import pipeline
     pipeline.run(args, source, paths)

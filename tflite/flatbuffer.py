@@ -1,5 +1,6 @@
 """`.tflite` files as objects, through the schema that the runtime ships."""
 
+import copy
 from collections.abc import Iterable
 
 import flatbuffers
@@ -33,6 +34,48 @@ def op_name(model: schema.ModelT, operator: schema.OperatorT) -> str:
     code = model.operatorCodes[operator.opcodeIndex]
     builtin = max(code.builtinCode, code.deprecatedBuiltinCode)
     return code.customCode.decode() if builtin == schema.BuiltinOperator.CUSTOM else OP_NAMES[builtin]
+
+
+def values(model: schema.ModelT, tensor: schema.TensorT) -> np.ndarray:
+    """A constant tensor's stored values, a copy."""
+    stored = np.array(model.buffers[tensor.buffer].data, np.uint8)
+    return stored.view(TYPE_NAMES[tensor.type]).reshape(tensor.shape)
+
+
+def replace_constant(model: schema.ModelT, operator: schema.OperatorT, position: int, data: np.ndarray) -> None:
+    """Gives one operation other values in a constant input of it; operations that shared the constant keep theirs."""
+    graph = model.subgraphs[0]
+    index = int(operator.inputs[position])
+    tensor = graph.tensors[index]
+    if sum(int(read) == index for other in graph.operators for read in other.inputs) > 1:
+        tensor = copy.copy(tensor)
+        graph.tensors.append(tensor)
+        operator.inputs = np.array(operator.inputs, np.int32)
+        operator.inputs[position] = len(graph.tensors) - 1
+    if sum(other.buffer == tensor.buffer for other in graph.tensors) > 1:
+        model.buffers.append(schema.BufferT())
+        tensor.buffer = len(model.buffers) - 1
+    stored = np.ascontiguousarray(data, TYPE_NAMES[tensor.type])
+    model.buffers[tensor.buffer].data = stored.reshape(-1).view(np.uint8)
+
+
+def paired(model: schema.ModelT, quantized: schema.ModelT) -> list[tuple[schema.OperatorT, schema.OperatorT]]:
+    """The operations of a float file, each with its own in the int8 file that was made of it.
+
+    Raises:
+        ValueError: If the int8 file has other operations, casts between types apart.
+    """
+    casts = ("QUANTIZE", "DEQUANTIZE")
+    both = [
+        [operator for operator in file.subgraphs[0].operators if op_name(file, operator) not in casts]
+        for file in (model, quantized)
+    ]
+    names = [
+        [op_name(file, operator) for operator in found] for file, found in zip((model, quantized), both, strict=True)
+    ]
+    if names[0] != names[1]:
+        raise ValueError(f"Expected an int8 file of the same operations. Received: {names[1]}, of {names[0]}")
+    return list(zip(*both, strict=True))
 
 
 def with_outputs(model: schema.ModelT, tensors: Iterable[int]) -> bytes:

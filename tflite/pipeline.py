@@ -13,9 +13,11 @@ from ghostnet_tf import __version__, commands
 from ghostnet_tf.models.ghostnet_v3 import branched_layers, reparameterize
 from ghostnet_tf.tflite import artefacts, calibrate, sources
 from ghostnet_tf.tflite.graph import Graph, read_graph
-from ghostnet_tf.tflite.schemes import SCHEMES, ConversionError, convert
+from ghostnet_tf.tflite.layer_report import layer_errors, write_report
+from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, SCHEMES, ConversionError, convert
 from ghostnet_tf.tflite.verify import Agreement, agreement, check_name, reference
 
+LAYER_IMAGES = 32  # that --per-layer-report compares on
 PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy")
 
 
@@ -26,7 +28,7 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
     images = choose_images(args, source, model.inputs[0].shape[1:], calibrated)
     to_calibrate = f"{len(images.calibration)} to calibrate, " if calibrated else ""
     print(f"images: {to_calibrate}{len(images.held_out)} held out to verify; {images.name}", flush=True)
-    images.warn_if_few()
+    images.warn_if_unfit()
     expected = reference(model, images.held_out, images.natural and source.trained_on != sources.UNTRAINED)
     to_run = form_to_run(model)
 
@@ -37,10 +39,14 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
         agrees = agreement(content, expected, scheme)
         _judge(agrees, scheme, args.min_agreement)
         record = sidecar(source, scheme, path, content, graph, agrees, images)
+        if record["calibration"] is not None:
+            record["calibration"]["method"] = args.calibration_method or CALIBRATION_METHOD
         _save(path, content, record, args.overwrite)
         seconds = time.monotonic() - started
         print(f"{scheme}: saved as {path} ({len(content) / 1e6:.1f} MB) in {seconds:.0f} s")
         print("\n".join(f"  {line}" for line in (*describe_agreement(agrees), *describe_graph(graph))), flush=True)
+        if args.per_layer_report is not None and SCHEMES[scheme].needs_images:
+            print("\n".join(f"  {line}" for line in report_layers(args, to_run, content, images)), flush=True)
         made[scheme] = record
     for scheme, path in paths.items():
         for kind in ("inputs", "outputs"):
@@ -96,6 +102,7 @@ def _convert(model, scheme: str, images: calibrate.ImageSet, args: Namespace) ->
     options = {}
     if SCHEMES[scheme].needs_images:
         options = {"input_type": args.input_type, "output_type": args.output_type}
+        options["calibration_method"] = args.calibration_method or CALIBRATION_METHOD
         options["representative_dataset"] = commands.progress(images.calibration, "calibrating")
     try:
         content = convert(model, scheme, **options)
@@ -106,6 +113,16 @@ def _convert(model, scheme: str, images: calibrate.ImageSet, args: Namespace) ->
             commands.log(error.log)
         raise commands.CommandError(str(error)) from error
     return content, graph
+
+
+def report_layers(args: Namespace, model: keras.Model, content: bytes, images: calibrate.ImageSet) -> list[str]:
+    """Writes --per-layer-report; for people, the three worst layers."""
+    shown = images.held_out[:LAYER_IMAGES]
+    rows = layer_errors(convert(model, "fp32"), content, commands.progress(shown, "comparing layers"))
+    title = f"{model.name}, int8 against fp32 on {len(shown)} held-out images"
+    picture = write_report(args.per_layer_report, rows, title, args.overwrite)
+    worst = ", ".join(f"{row.layer} {row.sqnr_db:.1f} dB" for row in rows[:3])
+    return [f"most noise: {worst}", f"every layer: {args.per_layer_report} and {picture}"]
 
 
 def _judge(agrees: Agreement, scheme: str, least: float | None) -> None:

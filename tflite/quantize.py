@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from dataclasses import dataclass
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -9,19 +10,35 @@ from ai_edge_litert import schema_py_generated as schema
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import pack, unpack, with_outputs
+from ghostnet_tf.tflite.ranges import METHODS, Activation
 
 
-def with_ranges(content: bytes, images: Iterable[np.ndarray]) -> bytes:
-    """A float file that carries the least and greatest value of each activation over `images`.
+@dataclass(frozen=True)
+class Calibration:
+    """What calibration images show of a float file.
 
-    The ranges are read with every activation an output of the graph, run by XNNPACK. TensorFlow's own calibrator
-    reads an operation's inputs after it ran, when an operation in place has overwritten them: its ranges come out
-    too wide (the product in the normalization: -2.1 to 4.5 instead of 0 to 4.5), and it takes six times as long.
+    Attributes:
+        activations: Of the input and of every operation's output, by the tensor's index.
+        source: Index of the input.
+        takes_bytes: Whether the images were uint8.
+    """
+
+    activations: dict[int, Activation]
+    source: int
+    takes_bytes: bool
+
+
+def calibrated(content: bytes, images: Iterable[np.ndarray], count: bool = True) -> Calibration:
+    """Runs a float file on `images`, with every activation an output of the graph, by XNNPACK.
+
+    TensorFlow's own calibrator reads an operation's inputs after it ran, when an operation in place has overwritten
+    them: its ranges come out too wide (the product in the normalization: -2.1 to 4.5 instead of 0 to 4.5), and it
+    takes six times as long.
 
     Args:
         content: A float32 `.tflite` file with one input.
-        images: Inputs `(height, width, channels)` in the values that the model takes. Where they are uint8, the input
-            gets the whole range 0 to 255: scale 1, so that bytes go in as they are.
+        images: Inputs `(height, width, channels)` in the values that the model takes.
+        count: Whether to count values, which all methods but minmax need and which takes longer.
 
     Raises:
         ValueError: If there are no images, one has another shape, or an activation is not finite.
@@ -30,39 +47,52 @@ def with_ranges(content: bytes, images: Iterable[np.ndarray]) -> bytes:
     graph = model.subgraphs[0]
     (source,) = graph.inputs
     made = {int(output) for operator in graph.operators for output in operator.outputs}
-    activations = sorted(index for index in made if graph.tensors[index].type == schema.TensorType.FLOAT32)
+    indices = sorted(index for index in made if graph.tensors[index].type == schema.TensorType.FLOAT32)
     with quiet():
-        runner = TFLiteModel(with_outputs(model, activations), num_threads=os.cpu_count() or 1)
+        runner = TFLiteModel(with_outputs(model, indices), num_threads=os.cpu_count() or 1)
     shape = tuple(int(side) for side in runner.input["shape"][1:])
 
-    lows, highs = {}, {}
-    whole_bytes = False
+    activations = {int(index): Activation() for index in (source, *indices)}
+    takes_bytes = False
     for image in images:
         image = np.asarray(image)
         if image.shape != shape:
             raise ValueError(f"Expected calibration images of shape {shape}. Received: shape={image.shape}")
-        whole_bytes |= image.dtype == np.uint8
+        takes_bytes |= image.dtype == np.uint8
         runner.interpreter.set_tensor(source, image[None].astype(np.float32))
         runner.interpreter.invoke()
-        for index in (source, *activations):
-            values = runner.interpreter.tensor(index)()
-            lows[index] = np.minimum(lows.get(index, np.inf), values.min())
-            highs[index] = np.maximum(highs.get(index, -np.inf), values.max())
-            del values  # a view of the interpreter's memory, which it does not reallocate while one exists
-    if not lows:
-        raise ValueError("Expected at least one calibration image. Received: none")
-    if whole_bytes:
-        lows[source], highs[source] = np.float32(0), np.float32(255)
-    for index, low in lows.items():
-        tensor = graph.tensors[index]
-        if not np.isfinite([low, highs[index]]).all():
-            name = tensor.name.decode()
-            raise ValueError(f"Expected finite activations. Received: {low} to {highs[index]} in {name}")
-        if low == highs[index] == 0:
-            highs[index] = np.float32(1)  # never active: any scale serves, but none (0) is refused by XNNPACK
-        tensor.quantization = schema.QuantizationParametersT()
-        tensor.quantization.min = np.array([low], np.float32)
-        tensor.quantization.max = np.array([highs[index]], np.float32)
+        for index, activation in activations.items():
+            # A view of the interpreter's memory, which it does not reallocate while one exists.
+            activation.add(runner.interpreter.tensor(index)(), count)
+    for index, activation in activations.items():
+        if not activation.images:
+            raise ValueError("Expected at least one calibration image. Received: none")
+        if not np.isfinite([activation.low, activation.high]).all():
+            name = graph.tensors[index].name.decode()
+            raise ValueError(f"Expected finite activations. Received: {activation.low} to {activation.high} in {name}")
+    return Calibration(activations, int(source), takes_bytes)
+
+
+def with_ranges(content: bytes, images: Iterable[np.ndarray] | Calibration, method: str = "minmax") -> bytes:
+    """A float file that carries the range of each activation.
+
+    Args:
+        content: A float32 `.tflite` file with one input.
+        images: See `calibrated`, or what it gave for `content`. Where they are uint8, the input gets the whole range 0
+            to 255: scale 1, so that bytes go in as they are.
+        method: A key of `ranges.METHODS`.
+    """
+    calibration = images if isinstance(images, Calibration) else calibrated(content, images, method != "minmax")
+    model = unpack(content)
+    for index, activation in calibration.activations.items():
+        low, high = METHODS[method](activation)
+        if index == calibration.source and calibration.takes_bytes:
+            low, high = 0, 255
+        elif low == high == 0:
+            high = 1  # never active: any scale serves, but none (0) is refused by XNNPACK
+        quantization = schema.QuantizationParametersT()
+        quantization.min, quantization.max = np.array([low], np.float32), np.array([high], np.float32)
+        model.subgraphs[0].tensors[index].quantization = quantization
     return pack(model)
 
 

@@ -12,6 +12,12 @@ if TYPE_CHECKING:
     import numpy as np
 
 IO_TYPES = ("uint8", "int8", "float32")
+CALIBRATION_METHODS = {
+    "minmax": "all that occurs in the calibration images",
+    "percentile": "without the outermost 0.01 % of the values at each end",
+    "mse": "of least mean square error of rounding and clipping",
+}
+CALIBRATION_METHOD = "mse"  # the best of them by measurement, see docs/quantization.md
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,9 @@ def convert(
     representative_dataset: "Iterable[np.ndarray] | None" = None,
     input_type: str | None = None,
     output_type: str | None = None,
+    calibration_method: str = CALIBRATION_METHOD,
+    bias_correction: bool = True,
+    equalization: bool = False,
 ) -> bytes:
     """Converts a Keras model to a `.tflite` file with a batch of 1 and built-in operations only.
 
@@ -87,6 +96,11 @@ def convert(
             inside) the file's uint8 input takes bytes as they are: scale 1, zero point 0.
         input_type, output_type: `"uint8"`, `"int8"` or `"float32"`; by default those of the scheme. Only int8 has a
             choice.
+        calibration_method: For int8: the range that an activation gets, a key of `CALIBRATION_METHODS`.
+        bias_correction: For int8: whether biases make up for what rounding the weights does to the mean of each
+            channel.
+        equalization: For int8: whether channels of one activation are brought to like ranges, where the network
+            stays the same by that.
 
     Returns:
         The file's content. Nothing is written but temporary files.
@@ -101,13 +115,24 @@ def convert(
         allowed = IO_TYPES if row.needs_images else ("float32",)
         if value not in allowed:
             raise ValueError(f"Expected `{name}` of {scheme} to be one of {', '.join(allowed)}. Received: {value!r}")
+    if calibration_method not in CALIBRATION_METHODS:
+        allowed = ", ".join(CALIBRATION_METHODS)
+        raise ValueError(f"Expected `calibration_method` to be one of {allowed}. Received: {calibration_method!r}")
 
     content = _converted(model, row)
     if not row.needs_images:
         return content
-    from ghostnet_tf.tflite.quantize import quantized, with_ranges
+    from ghostnet_tf.tflite.bias_correction import with_corrected_biases
+    from ghostnet_tf.tflite.equalize import equalized
+    from ghostnet_tf.tflite.quantize import calibrated, quantized, with_ranges
 
-    return quantized(with_ranges(content, representative_dataset), input_type, output_type)
+    images = representative_dataset
+    if equalization:
+        images = list(images)
+        content = equalized(content, calibrated(content, images, count=False))
+    calibration = calibrated(content, images, count=calibration_method != "minmax")
+    result = quantized(with_ranges(content, calibration, calibration_method), input_type, output_type)
+    return with_corrected_biases(result, content, calibration) if bias_correction else result
 
 
 def _check(model, scheme: str, images) -> Scheme:

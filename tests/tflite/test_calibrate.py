@@ -85,8 +85,23 @@ def test_a_folder_without_photos(tmp_path):
 
 @pytest.mark.parametrize(("count", "warned"), [(0, False), (99, True), (100, False)])
 def test_few_images_warn(count, warned, capsys):
-    calibrate.ImageSet(np.zeros((count, 1, 1, 3)), np.zeros((1, 1, 1, 3)), "some").warn_if_few()
-    assert ("only 99 calibration images" in capsys.readouterr().err) == warned
+    varied = np.arange(count * 3).reshape(count, 1, 1, 3)
+    calibrate.ImageSet(varied, np.zeros((1, 1, 1, 3)), "some").warn_if_unfit()
+    said = capsys.readouterr().err
+    assert said.startswith("warning: only 99 calibration images (some)") if warned else said == ""
+
+
+def test_images_that_are_all_alike_warn(capsys):
+    calibrate.ImageSet(np.full((100, 2, 2, 3), 7, np.uint8), np.zeros((1, 2, 2, 3)), "white walls").warn_if_unfit()
+    assert capsys.readouterr().err.startswith("warning: all 100 calibration images are the same (white walls)")
+
+
+def test_grey_photos_of_any_size_become_what_the_model_takes(tmp_path):
+    Image.new("L", (40, 90), 77).save(tmp_path / "tall.png")
+    Image.new("L", (300, 20), 77).save(tmp_path / "wide.jpg")
+    images = calibrate.photos(tmp_path, 32, calibration=1, held_out=1)
+    for part in (images.calibration, images.held_out):
+        np.testing.assert_array_equal(part, np.full((1, 32, 32, 3), 77))
 
 
 def test_a_run_gives_its_own_images(tmp_path):
