@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 
 from ghostnet_tf.commands import OK
+from ghostnet_tf.layers import GhostModule
+from ghostnet_tf.layers.g_ghost_stage import GATHERED
 from ghostnet_tf.models import BUILDERS, GhostNet, feature_extractor, ghostnet, reparameterize
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite import calibrate
@@ -17,23 +19,40 @@ from ghostnet_tf.tflite.schemes import convert
 
 CLASSES = 10
 FAMILIES = {
-    # At 56 pixels the attention meets maps of 28, 14, 7 and 4 pixels: bringing back to 7 is another operation.
-    "GhostNetV2": ("ghostnetv2", {"width": 0.1}, 56),
+    # At 56 pixels the attention meets maps of 28, 14, 7 and 4 pixels: bringing back to 7 is another operation. All
+    # rows of GhostNetV3, whose graph to run is GhostNetV2's, and of GhostNetV2 some, with maps of 60, 30 and 15.
+    "GhostNetV2": ("ghostnetv2", {"width": 0.1}, 60),
     "GhostNetV3": ("ghostnetv3", {"width": 0.1}, 56),
-    "GhostNet of other modules": ("ghostnet", {"width": 0.1, "ratio": 3, "dw_size": (3, 5)}, 32),
-    "GhostNet of affine modules": ("ghostnet", {"width": 0.1, "cheap_operation": "affine"}, 32),
-    "GhostNet of Haar modules": ("ghostnet", {"width": 0.1, "cheap_operation": "haar"}, 32),
     "GhostNet of the paper": ("ghostnet", {"width": 0.1, "dialect": "paper"}, 32),
+    "ghost modules of every kind": ("modules", {}, 32),
     "Ghost-VGG-16": ("ghost_vgg16", {}, 32),
     "Ghost-ResNet-56": ("ghost_resnet56", {}, 32),
     "Ghost-ResNet-50": ("ghost_resnet50", {"ratio": 4}, 64),
     "RegNetX": ("regnetx", {"variant": "002"}, 32),
     "G-Ghost-RegNetX": ("g_ghost_regnetx", {"variant": "002"}, 32),
     "G-GhostNet": ("g_ghostnet", {"width": 0.25}, 32),
-    "MobileNetV2": ("mobilenetv2", {"width": 0.1}, 32),
-    "MobileNetV3-Small": ("mobilenetv3_small", {"width": 0.1}, 32),
 }
-OUTSIDE = {"MobileNetV3-Small": {"HARD_SWISH"}}  # not ours: XNNPACK has no int8 hard swish
+# Correlation of the int8 file's logits with Keras's. Of random networks: what differs between images is a small part of
+# their maps, and integers round it. Measured: 0.967 for Ghost-VGG-16, 0.988 to 0.99995 for the others. A module that
+# computes something else leaves 0.95 of those side by side.
+LEAST = 0.95
+MODULES = [{"ratio": s, "dw_size": d} for s in (2, 3, 4, 5) for d in (1, 3, 5, 7)]
+MODULES += [{"dw_size": (3, 5)}, {"ratio": 3, "dw_size": (3, 5, 7)}]
+MODULES += [{"ratio": s, "cheap_operation": kind} for kind in ("affine", "haar") for s in (2, 5)]
+
+
+def modules(input_shape, **_) -> keras.Model:
+    """The means of all kinds of ghost modules side by side; few values of s divide their channels."""
+    image = keras.Input(input_shape, name="image")
+    x = keras.layers.Rescaling(1 / 127.5, -1.0)(image)
+    x = keras.layers.Conv2D(8, 3, strides=2, activation="relu")(x)
+    means = [
+        keras.layers.GlobalAveragePooling2D()(GhostModule(22, **options, name=f"module_{index}")(x))
+        for index, options in enumerate(MODULES)
+    ]
+    while len(means) > 1:
+        means = [keras.layers.Concatenate()(means[:GATHERED]), *means[GATHERED:]]
+    return keras.Model(image, means[0])
 
 
 class Files(NamedTuple):
@@ -44,7 +63,7 @@ class Files(NamedTuple):
     fp32: bytes
     int8: bytes
     graphs: dict[str, Graph]
-    outside: set[str]
+    least: float
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
@@ -52,10 +71,9 @@ def files(request, randomized) -> Files:
     name, options, size = FAMILIES[request.param]
     keras.utils.set_random_seed(0)
     with pytest.MonkeyPatch.context() as patch:
-        # GhostNet is whole in the other tests, here are its other modules; GhostNetV3 runs GhostNetV2's graph.
-        if name in ("ghostnet", "ghostnetv3"):
+        if name in ("ghostnet", "ghostnetv2"):  # GhostNet is whole in the other tests
             patch.setattr(ghostnet, "ROWS", ghostnet.ROWS[:5])
-        model = BUILDERS[name](
+        model = {**BUILDERS, "modules": modules}[name](
             input_shape=(size, size, 3), classes=CLASSES, classifier_activation=None, dropout_rate=0, **options
         )
     # Shifts mostly above 0, so that few units are at rest: with shifts around 0 the maps of deep random networks hardly
@@ -71,7 +89,7 @@ def files(request, randomized) -> Files:
     int8 = quantized(with_ranges(fp32, images.calibration), "uint8", "float32")
     keras.utils.clear_session()
     graphs = {"fp32": read_graph(fp32), "int8": read_graph(int8)}
-    return Files(images.held_out, expected, fp32, int8, graphs, OUTSIDE.get(request.param, set()))
+    return Files(images.held_out, expected, fp32, int8, graphs, 0.999 if name == "modules" else LEAST)
 
 
 def test_the_float_file_equals_keras(files):
@@ -82,18 +100,15 @@ def test_the_float_file_equals_keras(files):
 def test_the_int8_file_follows(files):
     found = TFLiteModel(files.int8).predict(files.images)
     assert found.shape == files.expected.shape
-    # Of random networks: what differs between images is a small part of their maps, and integers round it.
-    assert np.corrcoef(found.ravel(), files.expected.ravel())[0, 1] > 0.9
+    assert np.corrcoef(found.ravel(), files.expected.ravel())[0, 1] > files.least
 
 
 def test_xnnpack_takes_it_in_one_piece(files):
     assert files.graphs["fp32"].outside == {}
     assert len(files.graphs["fp32"].partitions) == 1
     int8 = files.graphs["int8"]
-    assert set(int8.outside) - files.outside == {"QUANTIZE"}  # of the input, from uint8
-    assert int8.outside["QUANTIZE"] == 1
-    if not files.outside:
-        assert int8.partitions == (sum(int8.ops.values()) - 1,)
+    assert int8.outside == {"QUANTIZE": 1}  # of the input, from uint8
+    assert int8.partitions == (sum(int8.ops.values()) - 1,)
 
 
 def test_int8_has_no_float_operation(files):
