@@ -30,7 +30,7 @@ class TFLiteModel:
         self.input = self.interpreter.get_input_details()[0]
         self.names = _signature_names(self.interpreter)
         self.outputs = self.interpreter.get_output_details()
-        self.outputs.sort(key=lambda row: _position(self.names.get(row["index"], "")))
+        self.outputs.sort(key=lambda row: output_position(self.names.get(row["index"], "")))
         self.output = self.outputs[0]
 
     def quantize(self, images: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ class TFLiteModel:
         return outputs[0] if len(outputs) == 1 else outputs
 
 
-def _position(name: str) -> int:
+def output_position(name: str) -> int:
     """Of an output among the Keras model's, which converters name `output_0`, `output_1`, …; 0 for other names."""
     numbered = re.fullmatch(r"output_(\d+)", name)
     return int(numbered[1]) if numbered else 0

@@ -62,7 +62,7 @@ def parser() -> commands.ArgumentParser:
         "--calibration-method",
         choices=CALIBRATION_METHODS,
         help="range of an activation in int8; "
-        + "; ".join(f"{name}: {what}" for name, what in CALIBRATION_METHODS.items())
+        + "; ".join(f"{name}: {what}" for name, what in CALIBRATION_METHODS.items()).replace("%", "%%")
         + f"; by default {CALIBRATION_METHOD}",
     )
     images.add_argument("--verification-images", type=commands.positive_int, default=100, help="how many, held out")
@@ -79,6 +79,7 @@ def parser() -> commands.ArgumentParser:
     to.add_argument(
         "--output", type=Path, metavar="DIR|FILE", help="by default exports/, for a run the folder exports/ in it"
     )
+    to.add_argument("--license", help="of the model, for its metadata; by default that of published weights")
     to.add_argument("--overwrite", action="store_true", help="replace existing files")
     to.add_argument("--json", type=Path, metavar="FILE", help="write what was made to FILE")
     to.add_argument(

@@ -1,6 +1,7 @@
 """`.tflite` files as objects, through the schema that the runtime ships."""
 
 import copy
+import struct
 from collections.abc import Iterable
 
 import flatbuffers
@@ -15,16 +16,28 @@ def unpack(content: bytes) -> schema.ModelT:
     """The object tree of a file.
 
     Raises:
-        ValueError: If it is no `.tflite` file.
+        ValueError: If it is no `.tflite` file, or so damaged that it cannot be read.
     """
     if content[4:8] != b"TFL3":
         raise ValueError(f"Expected the content of a .tflite file. Received: {len(content)} bytes, {content[:8]!r}…")
-    return schema.ModelT.InitFromPackedBuf(content, 0)
+    try:
+        return schema.ModelT.InitFromPackedBuf(content, 0)
+    except (struct.error, IndexError, TypeError, AttributeError) as error:
+        raise ValueError(f"Expected the content of a .tflite file. Received: damaged bytes ({error})") from error
+
+
+class _Builder(flatbuffers.Builder):
+    """Places bytes at multiples of 16, as the schema wants of weights and its generated Python does not do."""
+
+    def CreateNumpyVector(self, x):
+        if x.dtype == np.uint8:
+            self.Prep(16, x.nbytes)
+        return super().CreateNumpyVector(x)
 
 
 def pack(model: schema.ModelT) -> bytes:
-    """The file of an object tree."""
-    builder = flatbuffers.Builder(1 << 20)
+    """The file of an object tree; what lies behind the FlatBuffer (files of the metadata) is not part of the tree."""
+    builder = _Builder(1 << 20)
     builder.Finish(model.Pack(builder), b"TFL3")
     return bytes(builder.Output())
 
@@ -92,9 +105,15 @@ def with_outputs(model: schema.ModelT, tensors: Iterable[int]) -> bytes:
 def with_logits(content: bytes) -> bytes | None:
     """The file ending before its softmax, else unchanged; `None` where its first output is no softmax's."""
     model = unpack(content)
+    last = softmax(model)
+    return None if last is None else with_outputs(model, [last.inputs[0]])
+
+
+def softmax(model: schema.ModelT) -> schema.OperatorT | None:
+    """The softmax that makes the first output, casts between types apart; `None` where something else does."""
     graph = model.subgraphs[0]
     made_by = {output: operator for operator in graph.operators for output in operator.outputs}
     last = made_by[graph.outputs[0]]
     while op_name(model, last) in ("DEQUANTIZE", "QUANTIZE") and last.inputs[0] in made_by:
         last = made_by[last.inputs[0]]
-    return with_outputs(model, [last.inputs[0]]) if op_name(model, last) == "SOFTMAX" else None
+    return last if op_name(model, last) == "SOFTMAX" else None

@@ -2,13 +2,14 @@
 
 import dataclasses
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf.quiet import quiet
-from ghostnet_tf.runtime import TFLiteModel
+from ghostnet_tf.runtime import TFLiteModel, output_position
 from ghostnet_tf.tflite.flatbuffer import TYPE_NAMES, op_name, unpack
 
 FLOAT = ("float16", "float32", "float64", "bfloat16")
@@ -67,36 +68,46 @@ def read_graph(source: Path | str | bytes) -> Graph:
         ValueError: If it is no `.tflite` file.
     """
     content = source if isinstance(source, bytes) else Path(source).read_bytes()
-    model = unpack(content)
-    graph = model.subgraphs[0]
-    names = [op_name(model, operator) for operator in graph.operators]
-    types = [TYPE_NAMES[graph.tensors[operator.outputs[0]].type] for operator in graph.operators]
+    written = structure(unpack(content))
     with quiet():
         loaded = TFLiteModel(content)
     partitions, outside = _delegated(loaded.interpreter._get_ops_details())
-    return Graph(
-        bytes=len(content),
-        ops=dict(Counter(names).most_common()),
-        dtypes=dict(Counter(types).most_common()),
-        float_ops=_float_ops(model),
-        partitions=partitions,
-        outside=outside,
-        inputs=_tensors(loaded.interpreter.get_input_details(), loaded.names),
-        outputs=_tensors(loaded.outputs, loaded.names),
-    )
+    return Graph(bytes=len(content), partitions=partitions, outside=outside, **written)
 
 
-def _tensors(details: list[dict], names: dict[int, str]) -> tuple[Tensor, ...]:
-    return tuple(
-        Tensor(
-            names.get(row["index"], row["name"]),
-            tuple(int(side) for side in row["shape"]),
-            np.dtype(row["dtype"]).name,
-            float(row["quantization"][0]),
-            int(row["quantization"][1]),
+def structure(model: schema.ModelT) -> dict:
+    """What a file says about its graph, without running it: `Graph` by attribute, as far as that goes."""
+    graph = model.subgraphs[0]
+    names = [op_name(model, operator) for operator in graph.operators]
+    types = [TYPE_NAMES[graph.tensors[operator.outputs[0]].type] for operator in graph.operators]
+    outputs = _tensors(model, graph.outputs, "outputs")
+    return {
+        "ops": dict(Counter(names).most_common()),
+        "dtypes": dict(Counter(types).most_common()),
+        "float_ops": _float_ops(model),
+        "inputs": _tensors(model, graph.inputs, "inputs"),
+        "outputs": tuple(sorted(outputs, key=lambda output: output_position(output.name))),
+    }
+
+
+def _tensors(model: schema.ModelT, indices: Iterable[int], role: str) -> tuple[Tensor, ...]:
+    signature = [row for definition in (model.signatureDefs or [])[:1] for row in getattr(definition, role) or []]
+    names = {row.tensorIndex: row.name for row in signature}
+    found = []
+    for index in indices:
+        tensor = model.subgraphs[0].tensors[index]
+        steps = tensor.quantization
+        quantized = steps is not None and steps.scale is not None and len(steps.scale) == 1
+        found.append(
+            Tensor(
+                names.get(index, tensor.name).decode(),
+                tuple(int(side) for side in tensor.shape),
+                TYPE_NAMES[tensor.type],
+                float(steps.scale[0]) if quantized else 0.0,
+                int(steps.zeroPoint[0]) if quantized else 0,
+            )
         )
-        for row in details
-    )
+    return tuple(found)
 
 
 def _float_ops(model) -> tuple[str, ...]:

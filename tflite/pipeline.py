@@ -14,6 +14,8 @@ from ghostnet_tf.models.ghostnet_v3 import branched_layers, reparameterize
 from ghostnet_tf.tflite import artefacts, calibrate, sources
 from ghostnet_tf.tflite.graph import Graph, read_graph
 from ghostnet_tf.tflite.layer_report import layer_errors, write_report
+from ghostnet_tf.tflite.metadata import read_metadata, with_metadata
+from ghostnet_tf.tflite.model_card import describe
 from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, SCHEMES, ConversionError, convert
 from ghostnet_tf.tflite.verify import Agreement, agreement, check_name, reference
 
@@ -35,7 +37,7 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
     made = {}
     for scheme, path in paths.items():
         started = time.monotonic()
-        content, graph = _convert(to_run, scheme, images, args)
+        content, graph = _convert(to_run, source, scheme, images, args)
         agrees = agreement(content, expected, scheme)
         _judge(agrees, scheme, args.min_agreement)
         record = sidecar(source, scheme, path, content, graph, agrees, images)
@@ -98,7 +100,9 @@ def choose_images(args: Namespace, source: sources.Source, shape: tuple, calibra
     )
 
 
-def _convert(model, scheme: str, images: calibrate.ImageSet, args: Namespace) -> tuple[bytes, Graph]:
+def _convert(
+    model, source: sources.Source, scheme: str, images: calibrate.ImageSet, args: Namespace
+) -> tuple[bytes, Graph]:
     options = {}
     if SCHEMES[scheme].needs_images:
         options = {"input_type": args.input_type, "output_type": args.output_type}
@@ -106,6 +110,7 @@ def _convert(model, scheme: str, images: calibrate.ImageSet, args: Namespace) ->
         options["representative_dataset"] = commands.progress(images.calibration, "calibrating")
     try:
         content = convert(model, scheme, **options)
+        content = with_metadata(content, describe(content, source, scheme, images, args.license))
         graph = read_graph(content)
         check_name(scheme, graph)
     except ConversionError as error:
@@ -158,6 +163,7 @@ def sidecar(
 ) -> dict:
     """What is known about a file, for the JSON beside it."""
     calibrated = SCHEMES[scheme].needs_images
+    metadata = read_metadata(content)
     return {
         "file": path.name,
         "scheme": scheme,
@@ -169,7 +175,8 @@ def sidecar(
             "trained_on": source.trained_on,
             "description": source.headline,
         },
-        "labels": source.labels,
+        "labels": None if metadata.labels is None else list(metadata.labels),
+        "metadata": metadata.as_dict(),
         "calibration": {"images": len(images.calibration), "set": images.name} if calibrated else None,
         "agreement": agrees.as_dict() | {"set": images.name},
         "graph": graph.as_dict() | {"float_ops": len(graph.float_ops)},
