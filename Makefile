@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 DEMO := runs/demo
 
-.PHONY: demo test lint
+.PHONY: demo test test-gpu test-arm lint
 .DELETE_ON_ERROR:
 
 $(INSTALLED): pyproject.toml
@@ -28,6 +28,15 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
+
+# On LiteRT's GPU accelerator and on an ARM processor, both emulated. Where the set-up fails, the tests say so and skip.
+test-gpu: $(INSTALLED)
+	-$(BIN)/python tests/tflite/devices/swiftshader.py
+	FULL_SIZE=1 $(BIN)/python -m pytest tests/tflite/devices/test_on_gpu.py
+
+test-arm: $(INSTALLED)
+	-$(BIN)/python tests/tflite/devices/emulated_arm.py
+	FULL_SIZE=1 $(BIN)/python -m pytest tests/tflite/devices/test_on_arm.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

@@ -164,6 +164,8 @@ def _converted(model, row: Scheme) -> bytes:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if row.name == "fp16":
             converter.target_spec.supported_types = [tf.float16]
+            # Tells XNNPACK that it may compute in 16 bits where the processor does (ARMv8.2 and later).
+            converter.target_spec._experimental_supported_accumulation_type = tf.float16
         try:
             return converter.convert()
         except ConverterError as error:

@@ -1,5 +1,7 @@
 """Sets up an emulated ARM processor with Python and LiteRT's wheel for it in .cache/arm: `make test-arm`.
 
+`--command` prints, a word a line, what to put before a Python script to run it there.
+
 Needs neither root nor an installed emulator: Debian's packages are unpacked, not installed.
 """
 
@@ -55,4 +57,8 @@ def command(folder: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    raise SystemExit(debian.set_up(debian.CACHE / "arm", make))
+    where = debian.CACHE / "arm"
+    if sys.argv[1:] == ["--command"]:
+        print("\n".join(command(where)))
+        raise SystemExit(0)
+    raise SystemExit(debian.set_up(where, make))

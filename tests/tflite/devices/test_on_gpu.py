@@ -1,0 +1,121 @@
+"""Files on LiteRT's GPU accelerator, with whatever Vulkan driver there is: `make test-gpu` fetches SwiftShader."""
+
+import json
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+
+from ghostnet_tf import commands
+from ghostnet_tf.runtime import TFLiteModel
+from ghostnet_tf.tflite import convert as convert_command
+from ghostnet_tf.tflite import gpu
+from ghostnet_tf.tflite.flatbuffer import pack, unpack, with_logits
+from ghostnet_tf.tflite.schemes import SCHEMES, convert
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _driver():
+    try:
+        gpu.driver()
+    except commands.MissingResource as reason:
+        pytest.skip(str(reason))
+
+
+# Floats: adding up in another order. The others: see `GpuCheck.tolerance`.
+LIMITS = {"fp32": 1e-4, "fp16": 1e-4}
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_small_files(small_files, small_images, scheme):
+    found = gpu.check_on_gpu(small_files[scheme], small_images.held_out[:4])
+    assert found.fully_accelerated
+    assert found.max_difference <= LIMITS.get(scheme, found.tolerance), found
+
+
+def test_logits_of_int8(small_files, small_images):
+    """They show more than probabilities: the softmax of an untrained network is flat."""
+    logits = with_logits(small_files["int8"])
+    found = gpu.check_on_gpu(logits, small_images.held_out[:4])
+    assert found.passed, found
+    (step,) = gpu.output_steps(logits)
+    assert found.max_difference < 8 * step  # measured: 3; fp32's lie up to 10 steps away
+
+
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_full_size(full_files, full_images, scheme):
+    found = gpu.check_on_gpu(full_files[scheme], full_images.held_out)
+    print(scheme, found)
+    assert found.fully_accelerated
+    assert found.max_difference <= LIMITS.get(scheme, found.tolerance), found
+
+
+def in_floats(content: bytes) -> bytes:
+    """A dynamic file with its int8 weights as the floats that they stand for."""
+    model = unpack(content)
+    for tensor in model.subgraphs[0].tensors:
+        if tensor.type == schema.TensorType.INT8:
+            stored = np.array(model.buffers[tensor.buffer].data, np.uint8).view(np.int8).reshape(tensor.shape)
+            scale = np.array(tensor.quantization.scale, np.float32)
+            along = [1] * stored.ndim
+            along[tensor.quantization.quantizedDimension] = len(scale)
+            model.buffers[tensor.buffer].data = np.ravel(stored * scale.reshape(along)).view(np.uint8)
+            tensor.type, tensor.quantization = schema.TensorType.FLOAT32, None
+    return pack(model)
+
+
+def test_dynamic_is_computed_in_floats(small_files, small_images):
+    """So that it differs from the CPU, which rounds activations too, but not from its weights in a float file."""
+    images = small_images.held_out[:4]
+    content = small_files["dynamic"]
+    floats = TFLiteModel(in_floats(content)).predict(images)
+    (found,) = gpu.run_on_gpu(content, images).outputs
+    np.testing.assert_allclose(found, floats, atol=1e-5)
+    assert np.abs(TFLiteModel(content).predict(images) - floats).max() > 1e-4
+
+
+class WholeNumbers(keras.layers.Layer):
+    """Has no counterpart on GPUs."""
+
+    def call(self, inputs):
+        return tf.cast(tf.cast(inputs, tf.int64) * 3, tf.float32)
+
+
+def test_what_a_gpu_cannot_do_is_named():
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), WholeNumbers()])
+    with pytest.raises(commands.CommandError, match=r"does not run the file(?s:.*)CAST: Tensor type\(INT64\)"):
+        gpu.run_on_gpu(convert(model, "fp32"), np.zeros((1, 8, 8, 3), np.float32))
+
+
+def test_several_outputs_come_in_the_models_order():
+    keras.utils.set_random_seed(0)
+    image = keras.Input((8, 8, 3))
+    features = keras.layers.Conv2D(4, 3)(image)
+    model = keras.Model(image, [features, keras.layers.GlobalAveragePooling2D()(features)])
+    images = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype(np.float32)
+    found = gpu.run_on_gpu(convert(model, "fp32"), images).outputs
+    for expected, output in zip(model.predict(images, verbose=0), found, strict=True):
+        np.testing.assert_allclose(output, expected, atol=1e-5)
+
+
+def test_a_driver_that_is_none(small_files, small_images, monkeypatch, tmp_path):
+    broken = tmp_path / "broken.json"
+    broken.write_text('{"file_format_version": "1.0.0", "ICD": {"library_path": "./gone.so", "api_version": "1.0.5"}}')
+    monkeypatch.setenv("VK_DRIVER_FILES", str(broken))
+    with pytest.raises(commands.MissingResource, match="cannot use the Vulkan driver"):
+        gpu.run_on_gpu(small_files["fp32"], small_images.held_out[:1])
+
+
+def test_convert_checks_and_records(small_model, tmp_path, capsys):
+    file = tmp_path / "small.keras"
+    small_model.save(file)
+    arguments = ["--model", str(file), "--fp32", "--fp16", "--check-gpu", "--output", str(tmp_path / "out")]
+    assert convert_command.main(arguments) == commands.OK
+    for record in (tmp_path / "out").glob("*.json"):
+        found = json.loads(record.read_text())["gpu"]
+        assert found["fully_accelerated"]
+        assert found["images"] == 4
+        assert 0 < found["max_difference"] < 1e-4
+    assert capsys.readouterr().out.count(": all operations; ") == 2
