@@ -105,9 +105,11 @@ def benchmark(
     import hashlib
     from datetime import UTC, datetime
 
-    from ghostnet_tf.tflite import cold_start, machine, summary, timing
+    from ghostnet_tf.tflite import cold_start, machine, summary, timing, untrusted
 
     read_clock = timing.clock(clock, num_threads)
+    for path in dict.fromkeys(files):
+        untrusted.trial(path, num_threads)
     models = [timing.open_model(path, num_threads) for path in files]
     for model in models:
         timing.fill_inputs(model, seed)

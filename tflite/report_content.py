@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ghostnet_tf import __version__, commands
-from ghostnet_tf.tflite import charts, predictions
+from ghostnet_tf.tflite import charts, predictions, untrusted
 from ghostnet_tf.tflite.run_folder import ModelFile, Run
 from ghostnet_tf.training.config import load_run_data
 
@@ -164,6 +164,8 @@ def _predictions(run: Run, tested_images: int) -> tuple[predictions.Predictions 
     except commands.CommandError as error:
         commands.log(f"warning: the page shows no test images: {error}")
         return None, f"Not shown, the test images could not be read: {error}"
+    for file in files:
+        untrusted.trial(file.path)
     chosen = test.indices(tested_images, seed=0)
     return predictions.predict(files, test.images(tested_images, seed=0), test.labels[chosen], run.labels), ""
 

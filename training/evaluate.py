@@ -88,6 +88,10 @@ def _evaluate(file: Path, arguments: argparse.Namespace) -> dict:
     from ghostnet_tf.training.confusion import draw_confusion
     from ghostnet_tf.training.predict import load_predictor
 
+    if file.suffix == ".tflite":
+        from ghostnet_tf.tflite import untrusted
+
+        untrusted.trial(file, arguments.num_threads)
     predictor = load_predictor(file, arguments.num_threads)
     run = run_folder(file)
     data = _data(arguments.data, arguments.data_dir, run if arguments.data is None else None, predictor.size)

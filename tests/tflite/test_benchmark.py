@@ -210,7 +210,7 @@ def _bad_files(folder: Path) -> dict[Path, str]:
         "empty.tflite": (b"", "is empty"),
         "notes.tflite": (b"just some words", "TFL3"),
         "model.keras": (b"PK\x03\x04" + bytes(60), r"convert.py --model .*model\.keras"),
-        "broken.tflite": (b"\x1c\0\0\0TFL3" + bytes(range(60)), "interpreter refuses"),
+        "broken.tflite": (b"\x1c\0\0\0TFL3" + bytes(range(60)), "is no sound .tflite file"),
     }
     for name, (content, _) in contents.items():
         (folder / name).write_bytes(content)
