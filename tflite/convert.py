@@ -16,7 +16,8 @@ EXAMPLES = """\
   python tflite/convert.py --model runs/flowers --fp16 --int8           a trained run, calibrated with its own data
   python tflite/convert.py --model my.keras --int8 --calibration photos/
   python tflite/convert.py --weights none --width 0.5 --size 160 --int8 --output phone/
-  python tflite/convert.py --model mobilenetv2 --fp32 --int8            a network to compare with, untrained"""
+  python tflite/convert.py --model mobilenetv2 --fp32 --int8            a network to compare with, untrained
+  python tflite/convert.py --selftest app/flowers_int8.tflite           is it still the file that was verified?"""
 
 
 def parser() -> commands.ArgumentParser:
@@ -88,12 +89,24 @@ def parser() -> commands.ArgumentParser:
         metavar="FILE",
         help="write which layers int8 costs most to FILE (CSV), with a picture beside it (.png)",
     )
+
+    later = parser.add_argument_group("later")
+    later.add_argument(
+        "--selftest",
+        type=Path,
+        metavar="FILE.tflite",
+        help="convert nothing: check a file against the .json beside it, and against --model if that is given",
+    )
     return parser
 
 
 def command(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     schemes = [name for name in SCHEMES if getattr(args, name)]
+    if args.selftest is not None:
+        from ghostnet_tf.tflite import selftest
+
+        return selftest.run(args, schemes)
     if not schemes:
         raise commands.BadInput(f"expected at least one of {', '.join(f'--{name}' for name in SCHEMES)}")
     if "int8" not in schemes and (args.input_type or args.output_type):

@@ -7,6 +7,8 @@ import pytest
 from ghostnet_tf import GhostNet
 from ghostnet_tf.tflite import calibrate
 from ghostnet_tf.tflite.schemes import SCHEMES, convert
+from ghostnet_tf.training.config import RunConfig
+from ghostnet_tf.training.data import load_data
 
 SIZE, CLASSES = 32, 5
 
@@ -50,3 +52,29 @@ def small_files(small_model, small_images) -> dict[str, bytes]:
         name: convert(small_model, name, representative_dataset=small_images.calibration if row.needs_images else None)
         for name, row in SCHEMES.items()
     }
+
+
+@pytest.fixture(scope="session")
+def digits_model():
+    """Centres of the ten classes as a linear classifier: right for nine of ten digits, and quick to convert."""
+    data = load_data("digits", size=32)
+    pixels = data.train.images().reshape(len(data.train), -1) / 255.0
+    centres = np.stack([pixels[data.train.labels == label].mean(0) for label in range(10)])
+    image = keras.Input((32, 32, 3), name="image")
+    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image))
+    outputs = keras.layers.Dense(10, activation="softmax", name="classifier")(x)
+    model = keras.Model(image, outputs, name="ghostnet_025")
+    # Nearest centre: |x - c|^2 = |x|^2 - 2 c.x + |c|^2. The factor makes the softmax peaky, not one-hot.
+    model.get_layer("classifier").set_weights([0.02 * centres.T, -0.01 * (centres**2).sum(1)])
+    return model
+
+
+@pytest.fixture
+def run_folder(digits_model, tmp_path):
+    """A finished run, as training leaves it."""
+    run = tmp_path / "digits_run"
+    run.mkdir()
+    RunConfig(data="digits", width=0.25, size=32).save(run / "config.toml")
+    digits_model.save(run / "model.keras")
+    (run / "labels.txt").write_text("\n".join(map(str, range(10))) + "\n")
+    return run

@@ -15,37 +15,10 @@ import pytest
 from ghostnet_tf import commands
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite import convert, pipeline, schemes, sources
-from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.data import load_data
 from ghostnet_tf.weights import WeightsUnavailable
 
 ROOT = Path(convert.__file__).resolve().parents[1]
-
-
-@pytest.fixture(scope="module")
-def digits_model():
-    """Centres of the ten classes as a linear classifier: right for nine of ten digits, and quick to convert."""
-    data = load_data("digits", size=32)
-    pixels = data.train.images().reshape(len(data.train), -1) / 255.0
-    centres = np.stack([pixels[data.train.labels == label].mean(0) for label in range(10)])
-    image = keras.Input((32, 32, 3), name="image")
-    x = keras.layers.Flatten()(keras.layers.Rescaling(1 / 255)(image))
-    outputs = keras.layers.Dense(10, activation="softmax", name="classifier")(x)
-    model = keras.Model(image, outputs, name="ghostnet_025")
-    # Nearest centre: |x - c|^2 = |x|^2 - 2 c.x + |c|^2. The factor makes the softmax peaky, not one-hot.
-    model.get_layer("classifier").set_weights([0.02 * centres.T, -0.01 * (centres**2).sum(1)])
-    return model
-
-
-@pytest.fixture
-def run_folder(digits_model, tmp_path):
-    """A finished run, as training leaves it."""
-    run = tmp_path / "digits_run"
-    run.mkdir()
-    RunConfig(data="digits", width=0.25, size=32).save(run / "config.toml")
-    digits_model.save(run / "model.keras")
-    (run / "labels.txt").write_text("\n".join(map(str, range(10))) + "\n")
-    return run
 
 
 def test_a_run_becomes_verified_files(run_folder, capfd, tmp_path):
