@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from ghostnet_tf.commands import BadInput
-from ghostnet_tf.tflite.schemes import SCHEMES
+from ghostnet_tf.tflite.schemes import FILES
 
 
 def stem(network: str, size: tuple[int, int], trained_on: str | None) -> str:
@@ -39,7 +39,7 @@ def paths(output: Path | None, folder: Path, stem: str, schemes: Iterable[str]) 
         return {scheme: folder / f"{stem}_{scheme}.tflite" for scheme in schemes}
     if len(schemes) > 1:
         raise BadInput(f"expected --output as a folder for several schemes ({', '.join(schemes)}). Received: {output}")
-    claimed = re.search(rf"[_-]({'|'.join(SCHEMES)})$", output.stem)
+    claimed = re.search(rf"[_-]({'|'.join(FILES)})$", output.stem)
     if claimed and claimed[1] != schemes[0]:
         raise BadInput(f"expected a name that does not claim another scheme than {schemes[0]}. Received: {output}")
     return {schemes[0]: output}

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ghostnet_tf import commands
 from ghostnet_tf.tflite import artefacts
-from ghostnet_tf.tflite.schemes import SCHEMES
+from ghostnet_tf.tflite.schemes import FILES
 from ghostnet_tf.training.config import RunConfig, load_run
 
 METRICS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")  # columns of metrics.csv
@@ -59,7 +59,7 @@ class Run:
         labels: Class names.
         metrics: One entry an epoch, column to value (NaN where the cell is empty), `metrics.csv`.
         environment: Where it was trained, `environment.json`.
-        files: The Keras model and the `.tflite` files, in the order of `SCHEMES`.
+        files: The Keras model and the `.tflite` files, in the order of `FILES`.
         benchmark: `benchmark.json`, as `benchmark.py --json` writes it.
         confusion: The confusion matrix of the Keras model as PNG.
     """
@@ -136,7 +136,7 @@ def _files(run: Path, benchmark: dict | None) -> list[ModelFile]:
         files.append(ModelFile("keras", run / "model.keras", (run / "model.keras").stat().st_size))
     # Hidden ones are being written by a conversion at work.
     converted = [_converted(path) for path in sorted(run.glob("*/*.tflite")) if not path.name.startswith(".")]
-    files += sorted(converted, key=lambda file: list(SCHEMES).index(file.scheme))
+    files += sorted(converted, key=lambda file: list(FILES).index(file.scheme))
 
     evaluation_path, benchmark_path = run / "evaluation.json", run / "benchmark.json"
     by_name = {file.path.name: file for file in files}
@@ -162,7 +162,7 @@ def _converted(path: Path) -> ModelFile:
     if record is None:
         raise commands.BadInput(f"{path} has no {sidecar.name} beside it; convert it again: python tflite/convert.py")
     return ModelFile(
-        scheme=commands.choose(f"scheme in {sidecar}", need(record, "scheme", sidecar), SCHEMES),
+        scheme=commands.choose(f"scheme in {sidecar}", need(record, "scheme", sidecar), FILES),
         path=path,
         size=path.stat().st_size,
         agreement=need(record, "agreement.top1", sidecar),

@@ -61,6 +61,16 @@ SCHEMES = {
         ),
     )
 }
+# What --int8 makes of a run with quantization-aware training.
+QAT = Scheme(
+    "int8_qat",
+    "integers throughout, in the ranges that quantization-aware training learned",
+    1,
+    top1=0.9,
+    cosine=0.95,
+    input_type="uint8",
+)
+FILES = SCHEMES | {QAT.name: QAT}  # all that a file can be
 
 
 class ConversionError(RuntimeError):
@@ -122,11 +132,36 @@ def convert(
     content = _converted(model, row)
     if not row.needs_images:
         return content
+    return full_integer(
+        content,
+        representative_dataset,
+        input_type,
+        output_type,
+        calibration_method=calibration_method,
+        bias_correction=bias_correction,
+        equalization=equalization,
+    )
+
+
+def full_integer(
+    content: bytes,
+    images: "Iterable[np.ndarray]",
+    input_type: str,
+    output_type: str,
+    *,
+    calibration_method: str = CALIBRATION_METHOD,
+    bias_correction: bool = True,
+    equalization: bool = False,
+) -> bytes:
+    """The int8 file of an fp32 one; arguments as those of `convert`.
+
+    Raises:
+        ValueError: If there are no images, one has another shape, or an activation is not finite.
+    """
     from ghostnet_tf.tflite.bias_correction import with_corrected_biases
     from ghostnet_tf.tflite.equalize import equalized
     from ghostnet_tf.tflite.quantize import calibrated, quantized, with_ranges
 
-    images = representative_dataset
     if equalization:
         images = list(images)
         content = equalized(content, calibrated(content, images, count=False))

@@ -12,7 +12,7 @@ from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import with_logits
 from ghostnet_tf.tflite.graph import Graph
-from ghostnet_tf.tflite.schemes import SCHEMES, ConversionError
+from ghostnet_tf.tflite.schemes import FILES, ConversionError
 
 BATCH = 32
 
@@ -94,7 +94,7 @@ def reference(model: keras.Model, images: np.ndarray, classified: bool) -> Refer
     if len(images) == 0:
         raise ValueError("Expected at least one held-out image. Received: none")
     several = len(model.outputs) > 1
-    logits = None if several else _before_softmax(model)
+    logits = None if several else before_softmax(model)
     both = keras.Model(model.inputs, [*model.outputs, model.outputs[0] if logits is None else logits])
     batches = [images[start : start + BATCH].astype(np.float32) for start in range(0, len(images), BATCH)]
     results = [both.predict_on_batch(batch) for batch in progress(batches, "running the Keras model")]
@@ -104,7 +104,7 @@ def reference(model: keras.Model, images: np.ndarray, classified: bool) -> Refer
     return Reference(images, outputs[0], before, logits is not None, classified and outputs[0].ndim == 2)
 
 
-def _before_softmax(model: keras.Model):
+def before_softmax(model: keras.Model):
     """The tensor that goes into the softmax at the end of `model`, or `None`."""
     last = model.layers[-1]
     activation = getattr(last, "activation", None)
@@ -138,8 +138,8 @@ def agreement(content: bytes, reference: Reference, scheme: str) -> Agreement:
             file = TFLiteModel(before_softmax)
         logits = file.predict(reference.images)
     differences = [np.abs(found - expected) for expected, found in _pairs(reference.outputs, outputs)]
-    cosines, ratios = zip(*(_closeness(*pair) for pair in _pairs(reference.logits, logits)), strict=True)
-    row = SCHEMES[scheme]
+    cosines, ratios = zip(*(closeness(*pair) for pair in _pairs(reference.logits, logits)), strict=True)
+    row = FILES[scheme]
     top1 = float(np.mean(outputs.argmax(-1) == reference.outputs.argmax(-1))) if reference.classified else None
     return Agreement(
         images=len(reference.images),
@@ -159,7 +159,7 @@ def _pairs(expected, received) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     return zip(*both, strict=True)
 
 
-def _closeness(expected: np.ndarray, received: np.ndarray) -> tuple[float, float]:
+def closeness(expected: np.ndarray, received: np.ndarray) -> tuple[float, float]:
     """Mean cosine between what two models give for an image, and the signal to noise ratio in decibels."""
     expected, received = (values.reshape(len(values), -1).astype(np.float64) for values in (expected, received))
     lengths = np.linalg.norm(expected, axis=1) * np.linalg.norm(received, axis=1)
