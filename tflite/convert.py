@@ -75,6 +75,12 @@ def parser() -> commands.ArgumentParser:
         help="fail below it: top-1 agreement with the Keras model (cosine of logits for untrained weights or "
         "synthetic images), 1 for equal; without it, a warning below what the scheme promises",
     )
+    images.add_argument(
+        "--check-gpu",
+        action="store_true",
+        help="run each file on LiteRT's GPU accelerator too: on this machine's GPU, else with SwiftShader; fail unless "
+        "all of it runs there and agrees with the CPU",
+    )
 
     to = parser.add_argument_group("where to")
     to.add_argument(
@@ -117,6 +123,11 @@ def command(argv: list[str] | None = None) -> int:
         )
     from ghostnet_tf.quiet import quiet
     from ghostnet_tf.tflite import artefacts, sources
+
+    if args.check_gpu:
+        from ghostnet_tf.tflite import gpu
+
+        gpu.driver()
 
     source = sources.find(args)
     print(source.headline, flush=True)

@@ -89,7 +89,7 @@ def driver() -> dict[str, str]:
             if missing:
                 raise commands.MissingResource(f"{name} names {missing[0]}, which does not exist. {WAYS_OUT}")
             return {}
-    if sys.platform != "linux" or any(Path("/dev").glob("dri/renderD*")) or Path("/dev/nvidia0").exists():
+    if _has_gpu():
         return {}
     for folder in FOLDERS:
         if (folder / SWIFTSHADER).is_file():
@@ -147,6 +147,11 @@ def output_steps(content: bytes) -> list[float]:
         scales = None if quantization is None else quantization.scale
         steps.append(0.0 if scales is None or not len(scales) else float(max(scales)))
     return steps
+
+
+def _has_gpu() -> bool:
+    """Whether to leave the choice to LiteRT. Drivers may be installed without a GPU: Linux has device files for one."""
+    return sys.platform != "linux" or any(Path("/dev").glob("dri/renderD*")) or Path("/dev/nvidia0").exists()
 
 
 def _run(content: bytes, images: np.ndarray, *where: str) -> tuple[GpuRun, dict[str, list[np.ndarray]]]:

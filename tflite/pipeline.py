@@ -12,6 +12,7 @@ import keras
 from ghostnet_tf import __version__, commands
 from ghostnet_tf.models.ghostnet_v3 import branched_layers, reparameterize
 from ghostnet_tf.tflite import artefacts, calibrate, sources
+from ghostnet_tf.tflite.gpu import GpuCheck, check_on_gpu
 from ghostnet_tf.tflite.graph import Graph, read_graph
 from ghostnet_tf.tflite.layer_report import layer_errors, write_report
 from ghostnet_tf.tflite.metadata import read_metadata, with_metadata
@@ -20,6 +21,7 @@ from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, SCHEMES, ConversionEr
 from ghostnet_tf.tflite.verify import Agreement, agreement, check_name, reference
 
 LAYER_IMAGES = 32  # that --per-layer-report compares on
+GPU_IMAGES = 4  # that --check-gpu runs
 PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy")
 
 
@@ -40,7 +42,9 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
         content, graph = _convert(to_run, source, scheme, images, args)
         agrees = agreement(content, expected, scheme)
         _judge(agrees, scheme, args.min_agreement)
+        on_gpu = _check_gpu(content, scheme, images) if args.check_gpu else None
         record = sidecar(source, scheme, path, content, graph, agrees, images)
+        record["gpu"] = None if on_gpu is None else on_gpu.as_dict()
         if record["calibration"] is not None:
             record["calibration"]["method"] = args.calibration_method or CALIBRATION_METHOD
         _save(path, content, record, args.overwrite)
@@ -49,6 +53,8 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
         print("\n".join(f"  {line}" for line in (*describe_agreement(agrees), *describe_graph(graph))), flush=True)
         if args.per_layer_report is not None and SCHEMES[scheme].needs_images:
             print("\n".join(f"  {line}" for line in report_layers(args, to_run, content, images)), flush=True)
+        if on_gpu is not None:
+            print(f"  {describe_gpu(on_gpu)}", flush=True)
         made[scheme] = record
     for scheme, path in paths.items():
         for kind in ("inputs", "outputs"):
@@ -142,6 +148,16 @@ def _judge(agrees: Agreement, scheme: str, least: float | None) -> None:
         )
 
 
+def _check_gpu(content: bytes, scheme: str, images: calibrate.ImageSet) -> GpuCheck:
+    try:
+        check = check_on_gpu(content, images.held_out[:GPU_IMAGES])
+    except commands.CommandError as error:
+        raise type(error)(f"{scheme} was not saved: {error}") from error
+    if not check.passed:
+        raise commands.CommandError(f"{scheme} was not saved: {describe_gpu(check)}")
+    return check
+
+
 def _save(path: Path, content: bytes, record: dict, overwrite: bool) -> None:
     """Both files or neither."""
     with (
@@ -194,6 +210,15 @@ def describe_agreement(agrees: Agreement) -> list[str]:
         f"outputs differ by at most {agrees.max_difference:.2g}, {agrees.mean_difference:.2g} on average; "
         f"{agrees.measure} {agrees.value:.4f}, promised {agrees.expected:g}",
     ]
+
+
+def describe_gpu(check: GpuCheck) -> str:
+    """For people."""
+    part = "all operations" if check.fully_accelerated else "not all operations"
+    return (
+        f"GPU accelerator on {check.device}: {part}; outputs for {check.images} images differ from the CPU's by at "
+        f"most {check.max_difference:.2g}, {check.tolerance:.2g} allowed"
+    )
 
 
 def describe_graph(graph: Graph) -> list[str]:

@@ -108,14 +108,14 @@ def test_a_driver_that_is_none(small_files, small_images, monkeypatch, tmp_path)
         gpu.run_on_gpu(small_files["fp32"], small_images.held_out[:1])
 
 
-def test_convert_checks_and_records(small_model, tmp_path, capsys):
-    file = tmp_path / "small.keras"
-    small_model.save(file)
-    arguments = ["--model", str(file), "--fp32", "--fp16", "--check-gpu", "--output", str(tmp_path / "out")]
+def test_convert_checks_and_records(tmp_path, capsys):
+    model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3), keras.layers.GlobalAveragePooling2D()])
+    model.save(tmp_path / "little.keras")
+    arguments = ["--model", str(tmp_path / "little.keras"), "--fp32", "--check-gpu", "--output", str(tmp_path / "out")]
     assert convert_command.main(arguments) == commands.OK
-    for record in (tmp_path / "out").glob("*.json"):
-        found = json.loads(record.read_text())["gpu"]
-        assert found["fully_accelerated"]
-        assert found["images"] == 4
-        assert 0 < found["max_difference"] < 1e-4
-    assert capsys.readouterr().out.count(": all operations; ") == 2
+    (record,) = (tmp_path / "out").glob("*.json")
+    found = json.loads(record.read_text())["gpu"]
+    assert found["fully_accelerated"]
+    assert found["images"] == 4
+    assert found["max_difference"] <= found["tolerance"]
+    assert ": all operations; " in capsys.readouterr().out
