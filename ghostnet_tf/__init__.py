@@ -32,7 +32,7 @@ _PUBLIC = {
     "compound_scale": "models",
     "decode_predictions": "models",
     "feature_extractor": "models",
-    "flatten": "flatten",
+    "flatten": "flattening",
     "list_models": "models",
     "list_weights": "weights",
     "preprocess_input": "models",
@@ -41,7 +41,7 @@ _PUBLIC = {
 __all__ = ["__version__", *_PUBLIC]
 
 if TYPE_CHECKING:  # what `__getattr__` gives, for type checkers and editors
-    from ghostnet_tf.flatten import flatten as flatten
+    from ghostnet_tf.flattening import flatten as flatten
     from ghostnet_tf.layers import GGhostStage as GGhostStage
     from ghostnet_tf.layers import GhostBottleneck as GhostBottleneck
     from ghostnet_tf.layers import GhostModule as GhostModule

@@ -21,6 +21,7 @@ COMMANDS = {
     "benchmark": ("tflite.benchmark", "time .tflite files against each other"),
     "list": ("analysis.listing", "the networks, their options, published weights; --table: what each costs"),
     "report": ("tflite.report", "one page about a run: curves, files, accuracy, latency, predictions"),
+    "explain": ("tflite.explain", "one page about a photo inside a network: similar feature maps, ghosts"),
 }
 
 

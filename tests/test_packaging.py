@@ -56,3 +56,11 @@ def test_public_names_exist():
     assert all(hasattr(package, name) for name in package.__all__)
     with pytest.raises(AttributeError, match="no attribute 'GhostNte'"):
         _ = package.GhostNte
+
+
+def test_public_names_are_never_modules():
+    code = "import sys; sys.argv = ['-m']\n"  # as at the start of a command, which imports nothing yet
+    code += "import ghostnet_tf, pkgutil\n"
+    code += "print({m.name for m in pkgutil.iter_modules(ghostnet_tf.__path__[:1])} & set(ghostnet_tf._PUBLIC))"
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"

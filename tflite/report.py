@@ -39,19 +39,11 @@ def build_report(run_dir: Path, output: Path) -> Path:
     Raises:
         BadInput: If `run_dir` is no run folder or a file in it is damaged; names the file.
     """
-    import jinja2
-
+    from ghostnet_tf.tflite import pages
     from ghostnet_tf.tflite.report_content import content
     from ghostnet_tf.tflite.run_folder import read_run
 
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        keep_trailing_newline=True,
-    )
-    page = environment.get_template("report.html").render(content(read_run(run_dir), TESTED_IMAGES))
+    page = pages.render("report.html", content(read_run(run_dir), TESTED_IMAGES))
     commands.write_text(output, page)
     return output
 

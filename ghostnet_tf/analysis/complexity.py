@@ -107,7 +107,7 @@ def complexity(model: "keras.Model", input_shape: tuple[int, ...] | None = None)
         ValueError: If a size is unknown, or a layer has weight matrices and no known count.
     """
     from ghostnet_tf.analysis.multiply_adds import multiply_adds
-    from ghostnet_tf.flatten import flatten
+    from ghostnet_tf.flattening import flatten
 
     flat = flatten(model, input_shape=input_shape)
     for tensor in flat.inputs:
