@@ -63,10 +63,23 @@ def train(
     if resume:
         identity.check_same(folder, config, data, logits)
     else:
-        _begin(folder, config, data, logits)
+        begin(folder, config, data, logits)
     with strategy.scope():
         _fit(logits, config, data, folder, strategy)
-    chosen = _choose_weights(logits, config, data, folder)
+    return finish(logits, config, data, folder, _choose_weights(logits, config, data, folder))
+
+
+def finish(logits: keras.Model, config: RunConfig, data: Data, folder: Path, chosen: dict) -> dict:
+    """Saves what a run trained as `model.keras` and measures it on the test images.
+
+    Args:
+        logits: The trained model, see `model_of_logits`.
+        config, data, folder: Of the run.
+        chosen: Whose weights these are, for `model.json`.
+
+    Returns:
+        The test result, see `metrics.accuracy`.
+    """
     model = build(dataclasses.replace(config, weights=None), len(data.labels))
     model.set_weights(logits.get_weights())
     with written_whole(folder / "model.keras") as temporary:
@@ -130,7 +143,8 @@ def build(config: RunConfig, classes: int, classifier_activation: str | None = "
     return model
 
 
-def _begin(folder: Path, config: RunConfig, data: Data, model: keras.Model) -> None:
+def begin(folder: Path, config: RunConfig, data: Data, model: keras.Model) -> None:
+    """Makes a new run folder, in place of an earlier run, with what is known before training."""
     check_output(folder, config.data, overwrite=True)  # again: loading took time
     if folder.exists():
         shutil.rmtree(folder.resolve())  # what a link points to, not the link

@@ -55,6 +55,8 @@ class Split:
         chosen = self.indices(n, seed)
         if not self.encoded:
             return self.items[chosen]
+        if not len(chosen):
+            return np.empty((0, self.size, self.size, 3), np.uint8)
         with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
             decoded = pool.map(self.image, chosen)
             return np.stack(list(progress(decoded, "reading images", len(chosen))))

@@ -18,6 +18,7 @@ from ghostnet_tf.quiet import quiet, start_tensorflow  # noqa: E402
 from ghostnet_tf.training.config import RunConfig, check_output, load_run, read_config, recorded_split  # noqa: E402
 from ghostnet_tf.training.flags import FLAGS, add_flags, check  # noqa: E402
 from ghostnet_tf.training.history import read_metrics  # noqa: E402
+from ghostnet_tf.training.qat_settings import FILE, qat_settings  # noqa: E402
 from ghostnet_tf.training.workers import Worker, own_folder, this_worker  # noqa: E402
 
 EXAMPLES = """\
@@ -25,6 +26,7 @@ EXAMPLES = """\
   python training/train.py --data cifar10 --config training/recipes/cifar_fast.toml
   python training/train.py --data my_photos/ --weights imagenet --epochs 20 --output runs/photos
   python training/train.py --resume runs/photos
+  python training/train.py --qat --model runs/photos --epochs 3 --output runs/photos_int8
   python training/train.py --data fashion_mnist --data-dir /usr/share/datasets/fashion-mnist
   python training/train.py --data imagenet2012 --data-dir data/ --config training/recipes/paper_imagenet.toml
 
@@ -50,6 +52,11 @@ def parser() -> commands.ArgumentParser:
     arguments.add_argument("--output", type=Path, help="run folder (default: runs/DATA_MODEL_WIDTH)")
     arguments.add_argument("--overwrite", action="store_true", help="replace an earlier run in the run folder")
     arguments.add_argument("--resume", type=Path, metavar="RUN", help="continue an interrupted run")
+    arguments.add_argument(
+        "--qat",
+        action="store_true",
+        help="quantization-aware training: train the finished run --model RUN further, rounded as its int8 file",
+    )
     for flag, what in (
         ("--preview", "draw one augmented batch and stop"),
         ("--find-lr", "draw the loss under a rising learning rate, suggest one and stop"),
@@ -64,12 +71,18 @@ def command(argv: list[str] | None = None) -> int:
     """Parses, trains, evaluates, and prints where everything is."""
     arguments = parser().parse_args(argv)
     given = {name: value for name in FLAGS if (value := getattr(arguments, name)) is not None}
+    start = None
     if arguments.resume:
         config, folder = _resumed(arguments.resume, given)
     else:
-        config = RunConfig(**((read_config(arguments.config) if arguments.config else {}) | given))
+        given = (read_config(arguments.config) if arguments.config else {}) | given
+        if arguments.qat:
+            start, config = qat_settings(given)
+        else:
+            config = RunConfig(**given)
         check(config)
-        folder = arguments.output or Path("runs") / default_name(config)
+        folder = arguments.output or Path("runs") / (default_name(config) + "_qat" * arguments.qat)
+    _check_qat(arguments, start, folder)
     if arguments.preview is not None or arguments.find_lr is not None:
         start_tensorflow()
         _look(config, folder, arguments)
@@ -81,9 +94,10 @@ def command(argv: list[str] | None = None) -> int:
         results.check_results_file(arguments.csv, COLUMNS)
 
     try:
-        result = _train(config, folder, bool(arguments.resume), worker)
+        result = _train(config, folder, bool(arguments.resume), worker, start)
     except KeyboardInterrupt:
-        log(f"stopped; continue with: python training/train.py --resume {folder}")
+        if start is None:
+            log(f"stopped; continue with: python training/train.py --resume {folder}")
         raise
     if not worker.chief:
         return commands.OK
@@ -96,8 +110,13 @@ def command(argv: list[str] | None = None) -> int:
     return commands.OK
 
 
-def _train(config: RunConfig, folder: Path, resume: bool, worker: Worker) -> dict:
+def _train(config: RunConfig, folder: Path, resume: bool, worker: Worker, start: Path | None) -> dict:
     """Starts the devices and trains; a worker that is not the chief does so in a folder of its own."""
+    if start is not None:
+        start_tensorflow()
+        from ghostnet_tf.training.qat import train_quantized
+
+        return train_quantized(start, config, folder)
     if config.strategy is None:
         start_tensorflow()
         from ghostnet_tf.training.fit import train
@@ -110,6 +129,16 @@ def _train(config: RunConfig, folder: Path, resume: bool, worker: Worker) -> dic
     strategy = start(config, worker)
     with own_folder(folder, worker, resume) as own, lost_workers(worker, folder):
         return train(config, own, resume, strategy)
+
+
+def _check_qat(arguments: argparse.Namespace, start: Path | None, folder: Path) -> None:
+    """Refuses what quantization-aware training cannot do."""
+    if arguments.qat and (arguments.resume or arguments.preview is not None or arguments.find_lr is not None):
+        raise BadInput("--qat does not go with --resume, --preview or --find-lr")
+    if start is not None and start.resolve().is_relative_to(folder.resolve()):
+        raise BadInput(f"expected another --output than {start}, which --qat starts from. Received: {folder}")
+    if arguments.resume and (folder / FILE).is_file():
+        raise BadInput(f"{folder} is of --qat, which does not resume: start it again with --qat --overwrite")
 
 
 def _look(config: RunConfig, folder: Path, arguments: argparse.Namespace) -> None:

@@ -23,6 +23,7 @@ def test_a_folder_is_split_by_class_and_the_split_can_be_kept(photos, draw_photo
     data = load_data(str(photos), size=32)
     assert data.labels == ["blue", "green", "red"]
     assert (len(data.train), len(data.val)) == (24, 6)
+    assert data.train.images(0).shape == (0, 32, 32, 3)
     assert np.bincount(data.val.labels).tolist() == [2, 2, 2]
     assert set(data.train.items).isdisjoint(data.val.items)
     record = split_of(data, photos)
