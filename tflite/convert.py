@@ -122,7 +122,7 @@ def command(argv: list[str] | None = None) -> int:
             f"--calibration-method and --per-layer-report belong to --int8. Received: {', '.join(schemes)}"
         )
     from ghostnet_tf.quiet import quiet
-    from ghostnet_tf.tflite import artefacts, sources
+    from ghostnet_tf.tflite import artefacts, qat, sources
 
     if args.check_gpu:
         from ghostnet_tf.tflite import gpu
@@ -130,6 +130,7 @@ def command(argv: list[str] | None = None) -> int:
         gpu.driver()
 
     source = sources.find(args)
+    schemes = qat.schemes_of(source.run, schemes, args)
     print(source.headline, flush=True)
     stem = artefacts.stem(source.network, source.size, source.trained_on)
     paths = artefacts.paths(args.output, source.folder, stem, schemes)

@@ -11,24 +11,24 @@ import keras
 
 from ghostnet_tf import __version__, commands
 from ghostnet_tf.models.ghostnet_v3 import branched_layers, reparameterize
-from ghostnet_tf.tflite import artefacts, calibrate, sources
+from ghostnet_tf.tflite import artefacts, calibrate, qat, sources
 from ghostnet_tf.tflite.gpu import GpuCheck, check_on_gpu
 from ghostnet_tf.tflite.graph import Graph, read_graph
 from ghostnet_tf.tflite.layer_report import layer_errors, write_report
 from ghostnet_tf.tflite.metadata import read_metadata, with_metadata
 from ghostnet_tf.tflite.model_card import describe
-from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, SCHEMES, ConversionError, convert
+from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, FILES, QAT, ConversionError, convert
 from ghostnet_tf.tflite.verify import Agreement, agreement, check_name, reference
 
-LAYER_IMAGES = 32  # that --per-layer-report compares on
 GPU_IMAGES = 4  # that --check-gpu runs
+LAYER_IMAGES = 32  # that --per-layer-report compares on
 PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy")
 
 
 def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None:
     """Converts a source to the scheme of each path; a file appears once it is verified, results on stdout."""
     model = source.load()
-    calibrated = any(SCHEMES[scheme].needs_images for scheme in paths)
+    calibrated = any(FILES[scheme].needs_images for scheme in paths)
     images = choose_images(args, source, model.inputs[0].shape[1:], calibrated)
     to_calibrate = f"{len(images.calibration)} to calibrate, " if calibrated else ""
     print(f"images: {to_calibrate}{len(images.held_out)} held out to verify; {images.name}", flush=True)
@@ -44,15 +44,19 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
         _judge(agrees, scheme, args.min_agreement)
         on_gpu = _check_gpu(content, scheme, images) if args.check_gpu else None
         record = sidecar(source, scheme, path, content, graph, agrees, images)
-        record["gpu"] = None if on_gpu is None else on_gpu.as_dict()
         if record["calibration"] is not None:
             record["calibration"]["method"] = args.calibration_method or CALIBRATION_METHOD
+        record["gpu"] = None if on_gpu is None else on_gpu.as_dict()
+        if scheme == QAT.name:
+            record["fake_quantized_snr_db"] = qat.snr_to_training(content, to_run, source.run, images.held_out)
         _save(path, content, record, args.overwrite)
         seconds = time.monotonic() - started
         print(f"{scheme}: saved as {path} ({len(content) / 1e6:.1f} MB) in {seconds:.0f} s")
         print("\n".join(f"  {line}" for line in (*describe_agreement(agrees), *describe_graph(graph))), flush=True)
-        if args.per_layer_report is not None and SCHEMES[scheme].needs_images:
+        if args.per_layer_report is not None and FILES[scheme].needs_images:
             print("\n".join(f"  {line}" for line in report_layers(args, to_run, content, images)), flush=True)
+        if scheme == QAT.name:
+            print(f"  SNR to the fake-quantized model that was trained {record['fake_quantized_snr_db']:.1f} dB")
         if on_gpu is not None:
             print(f"  {describe_gpu(on_gpu)}", flush=True)
         made[scheme] = record
@@ -110,12 +114,16 @@ def _convert(
     model, source: sources.Source, scheme: str, images: calibrate.ImageSet, args: Namespace
 ) -> tuple[bytes, Graph]:
     options = {}
-    if SCHEMES[scheme].needs_images:
+    if FILES[scheme].needs_images:
         options = {"input_type": args.input_type, "output_type": args.output_type}
         options["calibration_method"] = args.calibration_method or CALIBRATION_METHOD
         options["representative_dataset"] = commands.progress(images.calibration, "calibrating")
     try:
-        content = convert(model, scheme, **options)
+        if scheme == QAT.name:
+            ranges, types = qat.learned_ranges(source.run), (args.input_type, args.output_type)
+            content = qat.converted(model, ranges, types[0] or QAT.input_type, types[1] or QAT.output_type)
+        else:
+            content = convert(model, scheme, **options)
         content = with_metadata(content, describe(content, source, scheme, images, args.license))
         graph = read_graph(content)
         check_name(scheme, graph)
@@ -141,7 +149,7 @@ def _judge(agrees: Agreement, scheme: str, least: float | None) -> None:
     if least is not None and agrees.value < least:
         raise commands.CommandError(f"{found}, below --min-agreement {least:g}: nothing was saved for {scheme}")
     if not agrees.kept:
-        row = SCHEMES[scheme]
+        row = FILES[scheme]
         commands.log(
             f"WARNING: {found}, cosine of logits {agrees.cosine:.4f}; {scheme} promises {row.top1:g} and "
             f"{row.cosine:g}: check it before use"
@@ -178,7 +186,7 @@ def sidecar(
     images: calibrate.ImageSet,
 ) -> dict:
     """What is known about a file, for the JSON beside it."""
-    calibrated = SCHEMES[scheme].needs_images
+    calibrated = FILES[scheme].needs_images
     metadata = read_metadata(content)
     return {
         "file": path.name,
