@@ -108,7 +108,11 @@ def _folder(folder: Path, size: int, seed: int, record: dict[str, list[str]] | N
 
 def _class_photos(root: Path) -> list[Path]:
     """The readable photos in the subfolders of `root`."""
-    files = [file for folder in sorted(root.iterdir()) if folder.is_dir() for file in list_photos(folder)]
+    folders = [folder for folder in sorted(root.iterdir()) if folder.is_dir()]
+    for folder in folders:
+        if root.resolve().is_relative_to(folder.resolve()):
+            raise BadInput(f"expected a folder of one class. Received: {folder}, a link to what holds all classes")
+    files = [file for folder in folders for file in list_photos(folder)]
     return readable(files)
 
 

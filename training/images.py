@@ -1,10 +1,14 @@
 """Photos as arrays: reading, and the one resize and crop that evaluation, calibration and prediction share."""
 
 import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
 from PIL import Image, ImageOps
+
+from ghostnet_tf.untrusted import DAMAGE, first_line
 
 EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 CROP_FRACTION = 0.875  # share of the shorter side that a 224-pixel evaluation crop keeps, as published
@@ -24,6 +28,9 @@ def list_photos(folder: Path) -> list[Path]:
 def read_image(source: Path | str | bytes, *, sketch: bool = False) -> np.ndarray:
     """Decodes an image file (or its bytes) to uint8 RGB `(height, width, 3)`, upright by its EXIF orientation.
 
+    Of an animation the first picture counts; transparency is dropped, 16 bits become 8. More than 179 million pixels
+    (Pillow's limit) are refused before they are decoded.
+
     Args:
         source: The file or its bytes.
         sketch: Whether a JPEG is to come at an eighth of its size, to see in less time that it is whole.
@@ -32,12 +39,24 @@ def read_image(source: Path | str | bytes, *, sketch: bool = False) -> np.ndarra
         UnreadableImage: If it is truncated, corrupt, too large, or no image.
     """
     try:
-        with Image.open(io.BytesIO(source) if isinstance(source, bytes) else source) as image:
+        with (
+            io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file,
+            Image.open(file) as image,
+        ):
             if sketch:
                 image.draft("RGB", (1, 1))
-            return np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise UnreadableImage(str(error)) from error
+            return _rgb(ImageOps.exif_transpose(image))
+    except (*DAMAGE, Image.DecompressionBombError, struct.error, zlib.error) as error:
+        raise UnreadableImage(first_line(error)) from error
+
+
+def _rgb(image: Image.Image) -> np.ndarray:
+    """8 bits a channel; Pillow would clip grey values of 16 bits, and those of 32 have no known range."""
+    if image.mode.startswith("I;16"):
+        return np.repeat((np.asarray(image) >> 8).astype(np.uint8)[..., None], 3, axis=-1)
+    if image.mode in ("F", "I"):
+        raise ValueError("grey values of 32 bits have no known white: save it with 8 or 16 bits")
+    return np.asarray(image.convert("RGB"))
 
 
 def evaluation_image(image: np.ndarray, size: int) -> np.ndarray:
