@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 DEMO := runs/demo
 
-.PHONY: demo test test-gpu test-arm lint
+.PHONY: demo test test-gpu test-arm test-mediapipe lint
 .DELETE_ON_ERROR:
 
 $(INSTALLED): pyproject.toml
@@ -37,6 +37,12 @@ test-gpu: $(INSTALLED)
 test-arm: $(INSTALLED)
 	-$(BIN)/python tests/tflite/devices/emulated_arm.py
 	FULL_SIZE=1 $(BIN)/python -m pytest tests/tflite/devices/test_on_arm.py
+
+# In MediaPipe's image classifier. Without its dependencies: it wants absl-py 2 and tensorflow-model-optimization 1;
+# what it does here runs with 1.
+test-mediapipe: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --no-deps 'mediapipe>=1.2,<2' 'opencv-contrib-python>=4.10'
+	$(BIN)/python -m pytest tests/tflite/test_mediapipe.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .

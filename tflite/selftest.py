@@ -15,7 +15,7 @@ from ghostnet_tf.tflite.flatbuffer import unpack
 from ghostnet_tf.tflite.graph import read_graph, structure
 from ghostnet_tf.tflite.metadata import read_metadata
 from ghostnet_tf.tflite.run_folder import need
-from ghostnet_tf.tflite.schemes import SCHEMES
+from ghostnet_tf.tflite.schemes import FILES
 
 # Less agreement than was recorded passes by so much, where the promise was not kept then either: rounding differs
 # between processors, and two of 100 images may change sides.
@@ -109,7 +109,7 @@ def _checks(path: Path, content: bytes, record: dict, beside: Path, args: Namesp
     said = f"{len(found['partitions'])} partitions of {found['partitions']} operations"
     yield _same("XNNPACK", pieces, {key: found[key] for key in pieces}, said)
     then = {key: recorded(f"agreement.{key}") for key in ("value", "cosine")}
-    yield _agreement(path, content, choose(f"scheme in {beside}", recorded("scheme"), SCHEMES), then, args)
+    yield _agreement(path, content, choose(f"scheme in {beside}", recorded("scheme"), FILES), then, args)
 
 
 def _plain(value: dict) -> dict:
