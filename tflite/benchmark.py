@@ -15,6 +15,7 @@ EXAMPLES = """\
   python tflite/benchmark.py fp32.tflite int8.tflite --clock cpu --json benchmark.json   # on a busy machine
   python tflite/benchmark.py model.tflite model.tflite          # how far two equal files differ: the noise
   python tflite/benchmark.py int8.tflite --profile --picture profile.svg         # which operations take the time
+  python tflite/benchmark.py int8.tflite --adb --benchmark-model android_aarch64_benchmark_model  # on a phone too
   python tflite/benchmark.py --graph=model.tflite --num_threads=2 --num_runs=200"""
 
 # Of a row of --csv, in order; the keys are also those of an entry of "results" in --json, or of its head.
@@ -43,8 +44,8 @@ COLUMNS = {
     "num_runs": "interleaved rounds",
     "warmup_runs": "before them",
     "seed": "of inputs, order and bootstrap",
-    "cpu": "name of the processor",
-    "ai_edge_litert": "version of the runtime",
+    "cpu": "name of the processor; of a phone its own, and what ran the file",
+    "ai_edge_litert": "version of the runtime; empty for a phone, as is all that benchmark_model does not tell",
     "python": "version",
     "command": "that made the row",
 }
@@ -79,6 +80,13 @@ def parser() -> commands.ArgumentParser:
         help="also time every operation of each file, XNNPACK's own: by kind, by layer and the slowest",
     )
     parser.add_argument("--picture", type=Path, metavar="FILE", help="draw the profile to FILE, .svg or .png")
+    parser.add_argument(
+        "--adb", action="store_true", help="also time the files on an attached Android device: CPU, GPU, NNAPI"
+    )
+    parser.add_argument(
+        "--benchmark-model", type=Path, metavar="FILE", help="TensorFlow Lite's benchmark_model for that device"
+    )
+    parser.add_argument("--device", metavar="SERIAL", help="which, of several; `adb devices` lists them")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything to FILE")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="append a row for each file to FILE")
     return parser
@@ -208,7 +216,8 @@ def result_rows(report: dict) -> list[dict]:
         "python": report["machine"]["python"],
         "ai_edge_litert": report["machine"]["versions"]["ai-edge-litert"],
     }
-    return [shared | row for row in report["results"]]
+    phone = [{"date": report["date"], "command": report["command"]} | row for row in report.get("device_results", [])]
+    return [shared | row for row in report["results"]] + phone
 
 
 def check_arguments(args: argparse.Namespace) -> None:
@@ -217,6 +226,8 @@ def check_arguments(args: argparse.Namespace) -> None:
         results.check_results_file(args.csv, COLUMNS)
     if args.json and args.json.is_dir():
         raise commands.BadInput(f"expected a file for --json. Received: {args.json}, a folder")
+    if (args.benchmark_model or args.device) and not args.adb:
+        raise commands.BadInput("--benchmark-model and --device are of an Android device: expected --adb with them")
     if args.picture and not args.profile:
         raise commands.BadInput("--picture draws the profile: expected --profile with it")
     if args.picture and (args.picture.suffix not in (".svg", ".png") or args.picture.is_dir()):
@@ -234,6 +245,21 @@ def profiled(args: argparse.Namespace, files: list[Path]) -> list[dict]:
     return found
 
 
+def on_device(args: argparse.Namespace, files: list[Path]) -> dict[str, object]:
+    """Name of the attached device, rows of its runs, and why others gave none."""
+    from ghostnet_tf.tflite import device, timing
+
+    for path in files:
+        timing.check_file(path)
+    adb, found = device.find(args.device, args.benchmark_model)
+    report = {"device": found.name, "device_results": [], "device_notes": []}
+    for path in commands.progress(files, found.name, len(files)):
+        rows, notes = device.measure(adb, found, path, num_runs=args.num_runs, warmup_runs=args.warmup_runs)
+        report["device_results"] += [{name: rounded(value) for name, value in row.items()} for row in rows]
+        report["device_notes"] += notes
+    return report
+
+
 def command(argv: list[str] | None = None) -> int:
     arguments = parser()
     args = arguments.parse_args(argv)
@@ -242,7 +268,8 @@ def command(argv: list[str] | None = None) -> int:
         arguments.error("no .tflite file given")
     check_arguments(args)
     asked = {name: getattr(args, name) for name in ("num_threads", "num_runs", "warmup_runs", "clock", "seed")}
-    report = benchmark(files, **asked)
+    phone = on_device(args, files) if args.adb else {}  # first: what is missing there is told at once
+    report = benchmark(files, **asked) | phone
     report["command"] = results.command_line("tflite/benchmark.py", argv)
     if args.profile:
         report["profiles"] = profiled(args, files)
@@ -251,6 +278,10 @@ def command(argv: list[str] | None = None) -> int:
     if args.csv:
         results.append_rows(args.csv, COLUMNS, result_rows(report))
     print(f"{table(report)}\n\n{footer(report)}\n")
+    if args.adb:
+        from ghostnet_tf.tflite import device
+
+        print("\n".join([device.table(report["device_results"]), *report["device_notes"]]), end="\n\n")
     if args.profile:
         from ghostnet_tf.tflite import op_profile
 
