@@ -12,9 +12,10 @@ import keras
 import numpy as np
 import pytest
 
-from ghostnet_tf import commands
+from ghostnet_tf import __version__, commands
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite import convert, pipeline, schemes, sources
+from ghostnet_tf.tflite.metadata import read_metadata
 from ghostnet_tf.training.data import load_data
 from ghostnet_tf.weights import WeightsUnavailable
 
@@ -62,6 +63,30 @@ def test_the_last_four_lines_run_the_file(run_folder, capsys):
     exec("\n".join(lines), {"print": printed.append})
     file = run_folder / "exports" / "ghostnet_025_32_digits_int8.tflite"
     np.testing.assert_array_equal(printed, [TFLiteModel(file).predict(np.zeros((1, 32, 32, 3)))])
+
+
+def test_files_describe_the_model_and_not_the_machine(run_folder, tmp_path):
+    """Two conversions of one model are equal in every byte, wherever it lies and wherever they go."""
+    moved = run_folder.rename(tmp_path / "elsewhere")
+    contents = []
+    for name in ("one", "two"):
+        assert convert.main(["--model", str(moved), "--int8", "--output", str(tmp_path / name)]) == commands.OK
+        (file,) = (tmp_path / name).glob("*.tflite")
+        contents.append(file.read_bytes())
+        moved = moved.rename(tmp_path / "again")
+    assert contents[0] == contents[1]
+    assert str(tmp_path).encode() not in contents[0]
+    metadata = read_metadata(contents[0])
+    assert metadata.name == "ghostnet_025_32_digits"
+    assert metadata.labels == tuple(map(str, range(10)))
+    assert metadata.license is None
+    assert (metadata.mean, metadata.std) == (0, 1)
+    *_, input_line, output_line, calibrated, licence, made = metadata.card.splitlines()
+    assert input_line.startswith("- Input `image`: uint8 (1, 32, 32, 3), scale 1, zero point 0. Red, green and blue")
+    assert output_line.startswith("- Output `output_0`: float32 (1, 10); probabilities of the classes in labels.txt")
+    assert calibrated.startswith("- Calibrated with 200 images: digits, training images")
+    assert licence == "- Licence: not stated."
+    assert made.startswith(f"- Made by ghostnet-tf {__version__} and compared with its Keras model")
 
 
 def test_an_existing_file_is_kept_before_any_work(run_folder, capsys, monkeypatch):
@@ -215,6 +240,7 @@ def test_with_the_hub_the_default_is_imagenet(monkeypatch, tmp_path):
     monkeypatch.setattr(sources, "published", lambda tag: tmp_path / "model.safetensors")
     source = find("--size", "192")
     assert (source.network, source.size, source.trained_on) == ("ghostnet_100", (192, 192), "imagenet")
+    assert (len(source.labels), source.labels[0], source.license) == (1000, "tench", "Apache-2.0")
     assert find("--width", "0.5").trained_on == "untrained"  # nothing is published for it
     assert find("--weights", "none").trained_on == "untrained"
 
