@@ -1,0 +1,205 @@
+"""Races our `.tflite` files with those of other routes to the same networks, in one interleaved run.
+
+Ours are made by `tflite/convert.py`, untrained (weights do not change the time), and so are Keras's MobileNets to
+compare with. The others' are ready files, `ROUTE_NETWORK_100_…_SCHEME.tflite` in a folder. Each of ours runs twice
+under two names: how far the two differ is the noise.
+"""
+
+import sys
+from pathlib import Path
+
+GHOSTNET_TF_COMMAND = True  # see ghostnet_tf/__init__.py: argument parsing does not wait for TensorFlow
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[0] = str(ROOT)
+
+import hashlib  # noqa: E402
+import re  # noqa: E402
+import subprocess  # noqa: E402
+from dataclasses import dataclass  # noqa: E402
+from datetime import UTC, datetime  # noqa: E402
+
+from ghostnet_tf import commands, results  # noqa: E402
+
+EXAMPLES = """\
+  python benchmarks/peers.py --peers ../shared/peers --csv results/peers.csv
+  python benchmarks/peers.py --peers ../shared/peers --clock cpu --num-threads 1 --rounds 300   # on a busy machine"""
+
+NETWORKS = ("ghostnet", "ghostnetv2")
+SCHEMES = ("fp32", "int8")
+RIVALS = ("mobilenetv2", "mobilenetv3_large")  # other networks, by our converter
+AGAIN = " again"
+CALIBRATION = ["--calibration-images", "16", "--verification-images", "2"]  # ranges do not change the time either
+COLUMNS = ("date", "contest", "contestant", "bytes", "sha256", "partitions", "median_ms", "p5_ms", "p95_ms", "ratio")
+COLUMNS += ("ratio_low", "ratio_high", "reference", "clock", "num_threads", "rounds", "seed", "load", "cpu")
+COLUMNS += ("ai_edge_litert", "command")
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A file in the race.
+
+    Attributes:
+        name: Who made it.
+        network: What it computes.
+        scheme: How.
+        path: The file.
+    """
+
+    name: str
+    network: str
+    scheme: str
+    path: Path
+
+    @property
+    def is_peer(self) -> bool:
+        """Whether another route made it."""
+        return not self.name.startswith("ours") and self.network in NETWORKS
+
+
+def parser() -> commands.ArgumentParser:
+    """The command's arguments."""
+    arguments = commands.ArgumentParser(prog="peers", description=__doc__, examples=EXAMPLES)
+    arguments.add_argument("--peers", type=Path, required=True, metavar="DIR", help="folder of the others' files")
+    arguments.add_argument(
+        "--ours", type=Path, default=Path("exports/peers"), metavar="DIR", help="of ours; made where they are missing"
+    )
+    arguments.add_argument("--num-threads", type=commands.positive_int, nargs="+", default=[1, 2], help="one run each")
+    arguments.add_argument("--clock", nargs="+", choices=("wall", "cpu"), default=["wall", "cpu"], help="one run each")
+    arguments.add_argument("--rounds", type=commands.positive_int, default=100, help="runs of each file")
+    arguments.add_argument("--seed", type=int, default=0, help="of inputs, order and bootstrap")
+    arguments.add_argument("--csv", type=Path, metavar="FILE", help="append a row for each file to FILE")
+    return arguments
+
+
+def peers(folder: Path) -> list[Contestant]:
+    """The others' files.
+
+    Raises:
+        MissingResource: If there are none.
+    """
+    pattern = rf"([a-z]+)_({'|'.join(NETWORKS)})_100_(?:.*_)?({'|'.join(SCHEMES)})\.tflite"
+    found = [(re.fullmatch(pattern, path.name), path) for path in sorted(folder.glob("*.tflite"))]
+    contestants = [Contestant(match[1], match[2], match[3], path) for match, path in found if match]
+    if not contestants:
+        raise commands.MissingResource(
+            f"no files named ROUTE_NETWORK_100_…_SCHEME.tflite in {folder}, such as timm_ghostnet_100_fp32.tflite: "
+            "give the folder of the other routes' files with --peers"
+        )
+    return contestants
+
+
+def ours(folder: Path) -> list[Contestant]:
+    """Our files and the rivals', converted if they are not in `folder`."""
+    contestants = []
+    for network in (*NETWORKS, *RIVALS):
+        files = {scheme: _file(folder, network, scheme) for scheme in SCHEMES}
+        if None in files.values():
+            words = [sys.executable, str(ROOT / "tflite/convert.py"), "--model", network, "--weights", "none"]
+            words += [f"--{scheme}" for scheme in SCHEMES] + CALIBRATION
+            commands.log(f"converting {network}")
+            done = subprocess.run([*words, "--output", str(folder), "--overwrite"], capture_output=True, text=True)
+            if done.returncode:
+                raise commands.CommandError(f"converting {network} failed: {done.stderr.strip().splitlines()[-1]}")
+            files = {scheme: _file(folder, network, scheme) for scheme in SCHEMES}
+        for scheme, path in files.items():
+            names = ("ours", f"ours{AGAIN}") if network in NETWORKS else (network,)
+            contestants += [Contestant(name, network, scheme, path) for name in names]
+    return contestants
+
+
+def _file(folder: Path, network: str, scheme: str) -> Path | None:
+    """The converter's file, whose name begins with the model's."""
+    pattern = rf"{network}(_\d+)?_224_untrained_{scheme}\.tflite"
+    found = (path for path in folder.glob("*.tflite") if re.fullmatch(pattern, path.name.lower()))
+    return next(found, None)
+
+
+def race(contestants: list[Contestant], num_threads: int, clock: str, rounds: int, seed: int) -> list[dict]:
+    """A row a contestant; `ratio` is to the fastest peer of the same contest, by median."""
+    import numpy as np
+
+    from ghostnet_tf.tflite import summary, timing
+
+    models = [timing.open_model(one.path, num_threads) for one in contestants]
+    for model in models:
+        timing.fill_inputs(model, seed)
+    read_clock = timing.clock(clock, num_threads)
+    times = timing.measure(models, num_runs=rounds, warmup_runs=3, read_clock=read_clock, seed=seed)
+    rows = []
+    for network in NETWORKS:
+        for scheme in SCHEMES:
+            networks = (network, *RIVALS) if network == NETWORKS[0] else (network,)
+            inside = [i for i, one in enumerate(contestants) if one.scheme == scheme and one.network in networks]
+            rivals = [index for index in inside if contestants[index].is_peer]
+            if not rivals:
+                commands.log(f"{network} {scheme} is left out: no file of another route")
+                continue
+            reference = min(rivals, key=lambda index: np.median(times[index]))
+            for index in inside:
+                one, content = contestants[index], contestants[index].path.read_bytes()
+                measured = summary.summarize(times[index]) | summary.ratio(times[index], times[reference], seed)
+                rows.append(
+                    {
+                        "contest": f"{network} {scheme}",
+                        "contestant": one.name,
+                        "bytes": len(content),
+                        "sha256": hashlib.sha256(content).hexdigest(),
+                        "partitions": timing.partitions(models[index]),
+                        "reference": contestants[reference].path.name,
+                        "clock": clock,
+                        "num_threads": num_threads,
+                        **{name: value and round(value, 4) for name, value in measured.items()},
+                    }
+                )
+    return rows
+
+
+def table(rows: list[dict]) -> str:
+    """The rows of one run in Markdown, for a person and for docs/benchmarks.md."""
+    lines = ["| network | file | MB | partitions | median ms | ratio to the fastest peer [95 %] |"]
+    lines.append("| --- | --- | ---: | ---: | ---: | ---: |")
+    for row in rows:
+        bounds = f" [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]" if row["ratio_low"] else ""
+        lines.append(
+            f"| {row['contest']} | {row['contestant']} | {row['bytes'] / 1e6:.1f} | {row['partitions']} "
+            f"| {row['median_ms']:.2f} | {row['ratio']:.2f}{bounds} |"
+        )
+    return "\n".join(lines)
+
+
+def command(argv: list[str] | None = None) -> int:
+    """Parses, converts what is missing, races, prints the tables."""
+    args = parser().parse_args(argv)
+    if args.csv:
+        results.check_results_file(args.csv, COLUMNS)
+    contestants = peers(args.peers) + ours(args.ours)
+    from ghostnet_tf.tflite import machine
+
+    for num_threads in args.num_threads:
+        for clock in args.clock:
+            before = machine.machine()["load"]
+            rows = race(contestants, num_threads, clock, args.rounds, args.seed)
+            here = machine.machine()
+            shared = {
+                "date": datetime.now(UTC).isoformat(timespec="seconds"),
+                "rounds": args.rounds,
+                "seed": args.seed,
+                "load": f"{before}-{here['load']}",
+                "cpu": here["cpu"],
+                "ai_edge_litert": here["versions"]["ai-edge-litert"],
+                "command": results.command_line("benchmarks/peers.py", argv),
+            }
+            if args.csv:  # after each run: one that is broken off keeps what was measured
+                results.append_rows(args.csv, COLUMNS, [row | shared for row in rows])
+            heading = f"{clock} clock, threads: {num_threads}, {args.rounds} rounds, load {shared['load']}"
+            print(f"{heading}\n\n{table(rows)}\n", flush=True)
+    return commands.OK
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return commands.run(command, argv)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

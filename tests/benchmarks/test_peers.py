@@ -1,0 +1,95 @@
+"""The race with other routes' files: who is in which contest, against whom, and what a missing folder says."""
+
+import csv
+import importlib.util
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+
+from ghostnet_tf import commands
+from ghostnet_tf.tflite.schemes import convert
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def _script(name: str):
+    spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="module")
+def peers():
+    import sys
+
+    before = sys.path[0]
+    module = sys.modules["peers"] = _script("peers")  # dataclasses look their module up
+    yield module
+    sys.path[0] = before
+    del sys.modules["peers"]
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory) -> tuple[Path, Path]:
+    """Of the others and of ours: two tiny networks under the names that the race looks for, the others' heavier."""
+    theirs, ours = tmp_path_factory.mktemp("theirs"), tmp_path_factory.mktemp("ours")
+    content = []
+    for filters in (4, 64):
+        keras.utils.set_random_seed(0)
+        image = keras.Input((32, 32, 8))
+        x = keras.layers.Conv2D(filters, 3, activation="relu")(image)
+        content.append(convert(keras.Model(image, keras.layers.Conv2D(filters, 3)(x)), "fp32"))
+    light, heavy = content
+    for name in ("timm_ghostnet_100_litert-torch_fp32", "kimm_ghostnet_100_fp32", "kecam_ghostnet_100_int8"):
+        (theirs / f"{name}.tflite").write_bytes(heavy)
+    (theirs / "notes.txt").write_text("not a file of the race")
+    (theirs / "timm_resnet_100_fp32.tflite").write_bytes(heavy)
+    for network in ("ghostnet_100", "ghostnetv2_100", "mobilenetv2_100", "mobilenetv3_large_100"):
+        for scheme in ("fp32", "int8"):
+            (ours / f"{network}_224_untrained_{scheme}.tflite").write_bytes(light)
+    return theirs, ours
+
+
+def test_who_is_in_the_race(peers, folders):
+    theirs, ours = folders
+    found = [(one.name, one.network, one.scheme, one.is_peer) for one in peers.peers(theirs)]
+    assert found == [
+        ("kecam", "ghostnet", "int8", True),
+        ("kimm", "ghostnet", "fp32", True),
+        ("timm", "ghostnet", "fp32", True),
+    ]
+    names = [(one.name, one.network) for one in peers.ours(ours) if one.scheme == "int8"]
+    assert names[:4] == [(f"ours{again}", network) for network in peers.NETWORKS for again in ("", " again")]
+    assert [network for _, network in names[4:]] == ["mobilenetv2", "mobilenetv3_large"]
+    assert not any(one.is_peer for one in peers.ours(ours))
+
+
+def test_the_race(peers, folders, tmp_path, capsys):
+    theirs, ours = folders
+    words = ["--peers", str(theirs), "--ours", str(ours), "--rounds", "5", "--num-threads", "1", "--clock", "cpu"]
+    assert peers.main([*words, "--csv", str(tmp_path / "peers.csv")]) == commands.OK
+    printed = capsys.readouterr()
+    assert "cpu clock, threads: 1, 5 rounds" in printed.out
+    assert "ghostnetv2 fp32 is left out" in printed.err
+    with (tmp_path / "peers.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    contests = {}
+    for row in rows:
+        contests.setdefault(row["contest"], []).append(row)
+    assert sorted(contests) == ["ghostnet fp32", "ghostnet int8"]
+    names = [row["contestant"] for row in contests["ghostnet fp32"]]
+    assert names == ["kimm", "timm", "ours", "ours again", "mobilenetv2", "mobilenetv3_large"]
+    fastest = min(contests["ghostnet fp32"][:2], key=lambda row: float(row["median_ms"]))
+    assert float(fastest["ratio"]) == 1 and fastest["contestant"] in fastest["reference"]
+    for row in contests["ghostnet fp32"][2:]:
+        # 16 times the multiply-adds and more; at most half of the time, on any machine.
+        assert float(row["ratio"]) < 0.5
+    assert np.isfinite([float(row["ratio_low"]) for row in rows]).all()
+
+
+def test_without_the_folder(peers, tmp_path, capsys):
+    assert peers.main(["--peers", str(tmp_path / "absent")]) == commands.MISSING
+    assert "--peers" in capsys.readouterr().err
