@@ -1,5 +1,6 @@
 """Loading: all or nothing, from every kind of file, into networks with another top."""
 
+import functools
 import re
 import zipfile
 
@@ -8,7 +9,7 @@ import numpy as np
 import pytest
 
 import ghostnet_tf
-from ghostnet_tf.models import ghostnet
+from ghostnet_tf.models import g_ghost_regnet, ghost_vgg, ghostnet
 from ghostnet_tf.weights import imagenet_tag, load_weights
 from ghostnet_tf.weights.torch_names import from_torch, torch_name
 
@@ -103,6 +104,32 @@ def test_saved_by_keras_without_top(kind, saved):
     expected, paths = saved
     backbone = {path: value for path, value in expected.items() if not path.startswith(("head", "classifier"))}
     assert_same(backbone, values(ghostnet_tf.GhostNet(**SMALL, include_top=False, weights=paths[kind])))
+
+
+@pytest.mark.parametrize(
+    ("builder", "options"),
+    [
+        ("GhostNetV3", {"width": 0.1, "input_shape": (48, 48, 3)}),
+        ("GhostVGG16", {"ratio": 5}),
+        ("GGhostRegNetX", {"variant": "002", "input_shape": (32, 32, 3)}),
+    ],
+)
+def test_other_families_saved_by_keras(builder, options, tmp_path, monkeypatch):
+    monkeypatch.setattr(ghostnet, "ROWS", ghostnet.ROWS[:4])
+    monkeypatch.setattr(ghost_vgg, "STAGES", ((4,), (8, 12)))
+    monkeypatch.setitem(g_ghost_regnet.VARIANTS, "002", ((1, 1, 3, 1), (16, 24, 32, 48), 8))
+    keras.utils.set_random_seed(1)
+    build = functools.partial(getattr(ghostnet_tf, builder), **options)
+    model = build(classes=4)
+    expected = values(model)
+    model.save(tmp_path / "model.keras")
+    model.save_weights(tmp_path / "model.weights.h5")
+    for path in tmp_path.iterdir():
+        assert_same(expected, values(build(classes=4, weights=path)))
+        with pytest.warns(UserWarning, match="has 4 classes, the model 3"):
+            assert_same(expected, values(build(classes=3, weights=path)), but="classifier")
+    backbone = {path: value for path, value in expected.items() if not path.startswith(("head", "classifier"))}
+    assert_same(backbone, values(build(include_top=False, weights=tmp_path / "model.weights.h5")))
 
 
 @pytest.mark.parametrize(("kind", "message"), [("keras", "unexpected (blocks_3_"), ("h5", "Expected 89 tensors")])

@@ -1,7 +1,8 @@
 """PyTorch's own files and official names.
 
-PyTorch is no dependency, and the usual test environment lacks it. There the test without it is real, and the others
-run everything but PyTorch: in its place stands a module that hands out what its `load` was given.
+PyTorch is no dependency, and the usual test environment lacks it. There the test without it is real, and most others
+run everything but PyTorch: in its place stands a module that hands out what its `load` was given. Where PyTorch is
+installed, one test writes and reads its files.
 """
 
 import importlib.util
@@ -121,6 +122,32 @@ def test_pytorch_files_that_cannot_be_used(content, message, torch, tmp_path):
     torch.content = content
     with pytest.raises(ValueError, match=re.escape(message)):
         load_weights(keras.Sequential(name="any"), path)
+
+
+class Code:
+    """Would create a file when it is read by a plain `pickle.load`."""
+
+    def __init__(self, path):
+        self.path = path
+
+    def __reduce__(self):
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.skipif(importlib.util.find_spec("torch") is None, reason="PyTorch is not installed")
+def test_pytorchs_own_files(few_rows, torch_tensors, tmp_path):
+    import torch
+
+    tensors, path = torch_tensors(ghostnet_tf.GhostNet(**SMALL)), tmp_path / "model.pth.tar"
+    saved = {"epoch": 3, "state_dict": {f"module.{key}": torch.from_numpy(value) for key, value in tensors.items()}}
+    torch.save(saved, path)
+    found = torch_tensors(ghostnet_tf.GhostNet(**SMALL, weights=path))
+    assert all(np.array_equal(found[key], tensors[key]) for key in tensors)
+
+    torch.save(saved | {"code": Code(tmp_path / "it ran")}, path)
+    with pytest.raises(ValueError, match="Expected `weights` to hold tensors and plain values only"):
+        ghostnet_tf.GhostNet(**SMALL, weights=path)
+    assert not (tmp_path / "it ran").exists()
 
 
 def official(name: str) -> str:
