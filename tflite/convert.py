@@ -9,7 +9,14 @@ if not __package__:  # run as a script: import from the checkout, not from this 
 
 from ghostnet_tf import commands  # noqa: E402
 from ghostnet_tf.networks import NETWORKS, OPTIONS, option_help  # noqa: E402
-from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, CALIBRATION_METHODS, IO_TYPES, SCHEMES  # noqa: E402
+from ghostnet_tf.tflite.schemes import (  # noqa: E402
+    CALIBRATION_METHOD,
+    CALIBRATION_METHODS,
+    GRAPHS,
+    IO_TYPES,
+    REWRITTEN,
+    SCHEMES,
+)
 
 EXAMPLES = """\
   python tflite/convert.py --int8                                       GhostNet 1.0, ImageNet weights if at hand
@@ -49,6 +56,9 @@ def parser() -> commands.ArgumentParser:
         how.add_argument(f"--{row.name}", action="store_true", help=row.summary)
     how.add_argument("--input-type", choices=IO_TYPES, help="of the int8 file, by default uint8: camera bytes go in")
     how.add_argument("--output-type", choices=IO_TYPES, help="of the int8 file, by default float32")
+    how.add_argument(
+        "--graph", choices=GRAPHS, default="plain", help="; ".join(": ".join(row) for row in GRAPHS.items())
+    )
 
     images = parser.add_argument_group("images to calibrate int8 and to verify with")
     images.add_argument(
@@ -131,6 +141,10 @@ def command(argv: list[str] | None = None) -> int:
 
     source = sources.find(args)
     schemes = qat.schemes_of(source.run, schemes, args)
+    if args.graph != "plain" and not set(schemes) <= set(REWRITTEN):
+        raise commands.BadInput(
+            f"--graph {args.graph} is for {' and '.join(REWRITTEN)}. Received: {', '.join(schemes)}"
+        )
     print(source.headline, flush=True)
     stem = artefacts.stem(source.network, source.size, source.trained_on)
     paths = artefacts.paths(args.output, source.folder, stem, schemes)

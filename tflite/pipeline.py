@@ -113,9 +113,9 @@ def choose_images(args: Namespace, source: sources.Source, shape: tuple, calibra
 def _convert(
     model, source: sources.Source, scheme: str, images: calibrate.ImageSet, args: Namespace
 ) -> tuple[bytes, Graph]:
-    options = {}
+    options = {"graph": args.graph}
     if FILES[scheme].needs_images:
-        options = {"input_type": args.input_type, "output_type": args.output_type}
+        options |= {"input_type": args.input_type, "output_type": args.output_type}
         options["calibration_method"] = args.calibration_method or CALIBRATION_METHOD
         options["representative_dataset"] = commands.progress(images.calibration, "calibrating")
     try:
@@ -137,7 +137,7 @@ def _convert(
 def report_layers(args: Namespace, model: keras.Model, content: bytes, images: calibrate.ImageSet) -> list[str]:
     """Writes --per-layer-report; for people, the three worst layers."""
     shown = images.held_out[:LAYER_IMAGES]
-    rows = layer_errors(convert(model, "fp32"), content, commands.progress(shown, "comparing layers"))
+    rows = layer_errors(convert(model, "fp32", graph=args.graph), content, commands.progress(shown, "comparing layers"))
     title = f"{model.name}, int8 against fp32 on {len(shown)} held-out images"
     picture = write_report(args.per_layer_report, rows, title, args.overwrite)
     worst = ", ".join(f"{row.layer} {row.sqnr_db:.1f} dB" for row in rows[:3])

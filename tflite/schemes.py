@@ -11,11 +11,16 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
+REWRITTEN = ("fp32", "int8")  # schemes that --graph applies to
 IO_TYPES = ("uint8", "int8", "float32")
 CALIBRATION_METHODS = {
     "minmax": "all that occurs in the calibration images",
     "percentile": "without the outermost 0.01 % of the values at each end",
     "mse": "of least mean square error of rounding and clipping",
+}
+GRAPHS = {
+    "plain": "ghost modules concatenate their halves",
+    "optimized": "the halves stay apart where that is exact (fp32 and int8 only)",
 }
 CALIBRATION_METHOD = "mse"  # the best of them by measurement, see docs/quantization.md
 
@@ -95,6 +100,7 @@ def convert(
     calibration_method: str = CALIBRATION_METHOD,
     bias_correction: bool = True,
     equalization: bool = False,
+    graph: str = "plain",
 ) -> bytes:
     """Converts a Keras model to a `.tflite` file with a batch of 1 and built-in operations only.
 
@@ -111,6 +117,7 @@ def convert(
             channel.
         equalization: For int8: whether channels of one activation are brought to like ranges, where the network
             stays the same by that.
+        graph: A key of `GRAPHS`. `"plain"` measures best: see docs/quantization.md.
 
     Returns:
         The file's content. Nothing is written but temporary files.
@@ -128,8 +135,15 @@ def convert(
     if calibration_method not in CALIBRATION_METHODS:
         allowed = ", ".join(CALIBRATION_METHODS)
         raise ValueError(f"Expected `calibration_method` to be one of {allowed}. Received: {calibration_method!r}")
+    if graph not in GRAPHS or (graph != "plain" and scheme not in REWRITTEN):
+        allowed = ", ".join(GRAPHS if scheme in REWRITTEN else ["plain"])
+        raise ValueError(f"Expected `graph` of {scheme} to be one of {allowed}. Received: {graph!r}")
 
     content = _converted(model, row)
+    if graph == "optimized":
+        from ghostnet_tf.tflite.rewrite import without_concatenations
+
+        content = without_concatenations(content)
     if not row.needs_images:
         return content
     return full_integer(
