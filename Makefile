@@ -4,7 +4,7 @@ BIN := .venv/bin
 INSTALLED := .venv/installed
 DEMO := runs/demo
 
-.PHONY: demo test test-gpu test-arm test-mediapipe lint
+.PHONY: demo test test-gpu test-arm test-mediapipe lint docs
 .DELETE_ON_ERROR:
 
 $(INSTALLED): pyproject.toml
@@ -47,3 +47,7 @@ test-mediapipe: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+
+# The documentation's site, in site/index.html.
+docs: $(INSTALLED)
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
