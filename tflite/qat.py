@@ -104,14 +104,19 @@ def with_learned_ranges(content: bytes, ranges: dict[str, list[float]]) -> bytes
 
 
 def _range_of(tensor, ranges: dict[str, list[float]]) -> tuple[float, float] | None:
-    """The range of the layer that ends an operation, or of its part: `model_1/layer_1/Relu6;what was fused`."""
-    *layers, operation = tensor.name.decode().split(";")[0].split("/")
-    operation = re.sub(r"(_\d+)?$", "", operation).lower()
-    for scope in reversed(layers):
-        for layer in (scope, re.sub(r"_\d+$", "", scope)):  # the converter numbers repeated calls
-            for key in (f"{layer}/{operation}", layer):
-                if key in ranges:
-                    return tuple(ranges[key])
+    """The range of the layer that ends an operation, or of its part.
+
+    A tensor's name has those of all that was fused, such as `model_1/act_1/Relu;model_1/conv_1/BiasAdd`; only the last
+    of these layers has a range. The converter numbers what is called again.
+    """
+    for name in tensor.name.decode().split(";"):
+        *scopes, operation = name.split("/")
+        operation = re.sub(r"(_\d+)?$", "", operation).lower()
+        for scope in reversed(scopes):
+            for layer in (scope, re.sub(r"_\d+$", "", scope)):
+                for key in (f"{layer}/{operation}", layer):
+                    if key in ranges:
+                        return tuple(ranges[key])
     return None
 
 

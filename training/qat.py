@@ -96,12 +96,12 @@ def _fit(twin: Twin, config: RunConfig, data: Data, folder: Path) -> list[dict]:
 
     Normalization trains in the first half of the epochs, rounded down, and then uses its statistics as the file does.
     """
-    number, steps = len(data.labels), len(data.train) // config.batch_size
+    labels, steps = len(data.labels), len(data.train) // config.batch_size
     schedule = learning_rate(config, steps)
     sgd = _sgd(config)
-    weights = class_weights(config, data.train.labels, number)
-    batches = iter(training_batches(data.train, number, config, class_weights=weights))
-    held_out = evaluation_batches(data.val, number, config.batch_size)
+    weights = class_weights(config, data.train.labels, labels)
+    batches = iter(training_batches(data.train, labels, config, class_weights=weights))
+    held_out = evaluation_batches(data.val, labels, config.batch_size)
     rows = []
     for epoch in range(config.epochs):
         if epoch in (0, config.epochs // 2):

@@ -145,25 +145,10 @@ class _Builder:
         self.twin.pairs.append((step.operation, variables))
         if kind == "BatchNormalization":
             self.twin.normalizations.append(layer)
-            before = self.graph.maker[id(step.inputs[0])]
-            if self.quantized and before.is_a((keras.layers.Dense,)):
-                return self._scaled_then_shifted(step.name, before.name, layer, layer(x))
         elif self.quantized:
             weight = "depthwise_kernel" if kind == "DepthwiseConv2D" else "kernel"
             layer = self.kit.quantized_weights(layer, weight, step.output.shape[-1])
         return layer(x)
-
-    def _scaled_then_shifted(self, name: str, dense: str, normalization, y):
-        """What normalizes a dense layer: the file has its scale in the dense layer's weights, its shift as a sum."""
-
-        def shift():
-            scale = normalization.gamma * tf.math.rsqrt(normalization.moving_variance + normalization.epsilon)
-            values = normalization.beta - normalization.moving_mean * scale
-            low, high = tf.minimum(tf.reduce_min(values), 0.0), tf.maximum(tf.reduce_max(values), 0.0)
-            return values, tf.quantization.fake_quant_with_min_max_vars(values, low, high)
-
-        y = self._quantized(dense, self._function(f"{name}_scaled", lambda y: y - shift()[0], y))
-        return self._function(f"{name}_shifted", lambda y: y + shift()[1], y)
 
     def _constant(self, values) -> tf.Tensor:
         """A constant of an operation as the file has it: quantized too, in the range of its values and zero."""

@@ -164,17 +164,16 @@ def rounded_weights(twin: Twin) -> dict[str, np.ndarray]:
     return {name: kernel.numpy() for name, kernel in kernels.items() if kernel is not None}
 
 
-def test_trap_e_ranges_come_from_the_images(logits, images, float_file):
+def test_trap_e_ranges_come_from_the_images(twin, logits, images, float_file):
     """tfmot's begin as -6 to 6 and hardly move in a short training."""
-    batches = np.split(images.astype(np.float32), 8)
     expected = logits.predict(images, verbose=0)
-    twin = fake_quantized(logits)
-    twin.calibrate(batches)
     found = snr(expected, twin.model(images.astype(np.float32), training=False).numpy())
     after = TFLiteModel(with_logits(quantized_after(float_file, images))).predict(images)
     assert found > snr(expected, after) - 3  # rounding as post-training quantization with the same images does
+    ranges = twin.read_ranges()
     twin.set_ranges({key: [-6.0, 6.0] for key in twin.ranges})
     assert found > snr(expected, twin.model(images.astype(np.float32), training=False).numpy()) + 3
+    twin.set_ranges(ranges)
     for layer, variables in twin.pairs:  # statistics of normalization too
         for one, other in zip(layer.get_weights(), variables, strict=True):
             np.testing.assert_array_equal(one, other.numpy())
@@ -222,13 +221,14 @@ def test_ranges_and_weights_make_the_same_twin(twin, logits, images):
         loaded(logits, {key: value for key, value in twin.read_ranges().items() if key != "stem_act"})
 
 
-def test_the_parts_of_the_cifar_networks(randomized, images):
-    """Shortcuts padded with zeros, sums with an activation, pooling by maximum, normalization of a dense layer."""
+def test_the_parts_of_other_networks(randomized, images):
+    """Padded shortcuts, sums with an activation, attention, pooling by maximum, normalization of a dense layer."""
 
     def build(activation: str | None) -> keras.Model:
         image = keras.Input((SIZE, SIZE, 3), name="image")
         x = layers.ConvBN(8, 3, strides=2, name="stem")(_build.normalization(3)(image))
         x = ghost_resnet._basic_block(x, 16, strides=2, ratio=2, dw_size=3, name="residual")
+        x = layers.GhostModule(12, attention=True, name="attended")(x)
         x = keras.layers.MaxPooling2D(name="pool")(layers.GhostModule(10, 3, ratio=4, name="module")(x))
         x = keras.layers.Dense(12, name="dense")(keras.layers.GlobalAveragePooling2D(name="mean")(x))
         x = keras.layers.ReLU(name="dense_act")(layers.BatchNormalization(name="dense_bn")(x))
