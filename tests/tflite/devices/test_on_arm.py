@@ -10,8 +10,7 @@ import numpy as np
 import pytest
 
 from ghostnet_tf.runtime import TFLiteModel
-from ghostnet_tf.tflite.flatbuffer import pack, unpack
-from ghostnet_tf.tflite.schemes import convert
+from ghostnet_tf.tflite.flatbuffer import op_name, pack, unpack, with_outputs
 
 FOLDER = Path(__file__).parent
 RUN_FILES = FOLDER / "run_files.py"
@@ -19,7 +18,7 @@ ARM = FOLDER.parents[2] / ".cache" / "arm"
 FLAG = b"reduced_precision_support"
 
 
-def run_files(words: list[str], folder: Path, files: dict[str, bytes], images: np.ndarray) -> dict[str, np.ndarray]:
+def run_files(words: list[str], folder: Path, files: dict[str, bytes], images: np.ndarray) -> dict[str, list]:
     """Raw outputs of each file by its key, computed by the Python that `words` start."""
     np.save(folder / "images.npy", images)
     for name, content in files.items():
@@ -33,8 +32,11 @@ def run_files(words: list[str], folder: Path, files: dict[str, bytes], images: n
         check=False,
     )
     assert done.returncode == 0, done.stderr
+    outputs = {name: [] for name in files}
     with np.load(folder / "results.npz") as stored:
-        return dict(stored)
+        for key in stored.files:
+            outputs[key.rpartition(" ")[0]].append(stored[key])
+    return outputs
 
 
 @pytest.fixture(scope="module")
@@ -52,59 +54,94 @@ def here(files, images, tmp_path_factory) -> dict[str, np.ndarray]:
     return run_files([sys.executable], tmp_path_factory.mktemp("here"), files, images)
 
 
+def with_activations(content: bytes) -> bytes:
+    """The file with the result of each operation an output, in the order of operations."""
+    model = unpack(content)
+    return with_outputs(model, [operator.outputs[0] for operator in model.subgraphs[0].operators])
+
+
 @pytest.fixture(scope="module")
-def files(small_model, small_files, small_images) -> dict[str, bytes]:
-    """The small network's, int8 also with logits for output, fp16 also without permission to compute in 16 bits."""
-    ends_int8 = {"representative_dataset": small_images.calibration, "input_type": "int8", "output_type": "int8"}
+def files(small_files) -> dict[str, bytes]:
+    """The small network's, of int8 also every activation, fp16 also without permission to compute in 16 bits."""
     plain = unpack(small_files["fp16"])
     plain.metadata = [entry for entry in plain.metadata if entry.name != FLAG]
-    return small_files | {"int8 throughout": convert(small_model, "int8", **ends_int8), "fp16 in 32": pack(plain)}
+    return small_files | {"activations": with_activations(small_files["int8"]), "fp16 in 32": pack(plain)}
 
 
 @pytest.fixture(scope="module")
 def both(on_arm, files, small_images, tmp_path_factory):
     """Of each file, the outputs on ARM and here."""
-    images = small_images.held_out // 2  # also fits int8
-    arm, x86 = on_arm(files, images), here(files, images, tmp_path_factory)
+    arm, x86 = on_arm(files, small_images.held_out), here(files, small_images.held_out, tmp_path_factory)
     return {name: (arm[name], x86[name]) for name in files}
 
 
 def test_the_script_gives_what_the_runtime_gives(small_files, small_images, tmp_path_factory):
     images = small_images.held_out[:2]
     found = here({name: small_files[name] for name in ("int8", "fp32")}, images, tmp_path_factory)
-    for name, outputs in found.items():
+    for name, (outputs,) in found.items():
         np.testing.assert_array_equal(outputs, TFLiteModel(small_files[name]).predict(images))
 
 
-@pytest.mark.parametrize("name", ["int8", "int8 throughout"])
-def test_int8_is_the_same_on_both(both, name):
-    arm, x86 = both[name]
+def check_operations(content: bytes, arm: list[np.ndarray], x86: list[np.ndarray]) -> int:
+    """Every operation on equal inputs gives equal outputs, but a mean may round a tie the other way; how many did."""
+    model = unpack(content)
+    at = {int(operator.outputs[0]): number for number, operator in enumerate(model.subgraphs[0].operators)}
+    compared, ties = 0, 0
+    for number, operator in enumerate(model.subgraphs[0].operators):
+        name, read = op_name(model, operator), [at[int(index)] for index in operator.inputs if int(index) in at]
+        same = np.all([(arm[one] == x86[one]).reshape(len(x86[0]), -1).all(1) for one in read], axis=0)
+        here, there = (values[same].astype(np.float64) for values in (x86[number], arm[number]))
+        compared += here.size > 0
+        if name == "MEAN":
+            differ = here != there
+            assert np.abs(here - there).max(initial=0) <= 1
+            assert differ.mean() < 1e-3
+            ties += int(differ.sum())
+        else:
+            np.testing.assert_array_equal(there, here, err_msg=f"operation {number}, {name}")
+    assert compared == len(model.subgraphs[0].operators)
+    return ties
+
+
+def test_int8_operations_are_the_same_on_both(both, small_files):
+    check_operations(small_files["int8"], *both["activations"])
+
+
+def test_int8_differs_by_no_more_than_ties(both):
+    (arm,), (x86,) = both["int8"]
     assert np.ptp(x86) > 0
-    np.testing.assert_array_equal(arm, x86)
+    assert np.abs(arm - x86).max() <= 2 / 256  # bit-identical where no mean is a tie, which is most of the time
 
 
 @pytest.mark.parametrize("name", ["fp32", "fp16 in 32"])
 def test_floats_are_as_close_as_rounding_lets_them(both, name):
-    np.testing.assert_allclose(*both[name], atol=1e-5)
+    (arm,), (x86,) = both[name]
+    np.testing.assert_allclose(arm, x86, atol=1e-5)
 
 
 def test_fp16_is_computed_in_16_bits(both):
-    arm, x86 = both["fp16"]
-    difference = np.abs(arm - x86).max()
+    (arm,), (x86,) = both["fp16"]
     # Halves have 11 bits: 5e-4 of a value at each of the 70 or so layers in a row, of either sign.
-    assert 1e-5 < difference < 0.02
-    np.testing.assert_array_equal(x86, both["fp16 in 32"][1])
+    assert 1e-5 < np.abs(arm - x86).max() < 0.02
+    np.testing.assert_array_equal(x86, both["fp16 in 32"][1][0])
 
 
 def test_dynamic_rounds_activations_elsewhere(both):
-    np.testing.assert_allclose(*both["dynamic"], atol=0.02)
+    (arm,), (x86,) = both["dynamic"]
+    np.testing.assert_allclose(arm, x86, atol=0.02)
 
 
 def test_full_size(full_files, full_images, on_arm, tmp_path_factory):
+    files = {"activations": with_activations(full_files["int8"])} | {
+        name: full_files[name] for name in ("fp32", "int8")
+    }
     images = full_images.held_out
-    arm, x86 = on_arm(full_files, images), here(full_files, images, tmp_path_factory)
-    np.testing.assert_array_equal(arm["int8"], x86["int8"])
-    np.testing.assert_allclose(arm["fp32"], x86["fp32"], atol=1e-5)
+    arm, x86 = on_arm(files, images), here(files, images, tmp_path_factory)
+    ties = check_operations(full_files["int8"], arm["activations"], x86["activations"])
+    ends = {name: float(np.abs(arm[name][0] - x86[name][0]).max()) for name in ("fp32", "int8")}
+    print(f"GhostNet 1.0 at 224 px on ARM: {ties} ties of means, outputs differ by at most {ends}")
+    assert ends["int8"] <= 2 / 256
+    assert ends["fp32"] <= 1e-5
 
 
 @pytest.mark.parametrize("script", ["emulated_arm.py", "swiftshader.py"])
