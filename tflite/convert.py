@@ -8,7 +8,7 @@ if not __package__:  # run as a script: import from the checkout, not from this 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from ghostnet_tf import commands  # noqa: E402
-from ghostnet_tf.networks import NETWORKS, OPTIONS, option_help  # noqa: E402
+from ghostnet_tf.tflite.model_flags import add_model_arguments  # noqa: E402
 from ghostnet_tf.tflite.schemes import (  # noqa: E402
     CALIBRATION_METHOD,
     CALIBRATION_METHODS,
@@ -30,26 +30,7 @@ EXAMPLES = """\
 def parser() -> commands.ArgumentParser:
     parser = commands.ArgumentParser(prog="convert", description=__doc__, examples=EXAMPLES)
     what = parser.add_argument_group("what to convert; models take RGB values from 0 to 255")
-    what.add_argument(
-        "--model",
-        metavar="RUN|FILE|NAME",
-        help=f"a run folder, a .keras or (of GhostNet) a .weights.h5 file, or one of {', '.join(NETWORKS)}; by default "
-        "ghostnet",
-    )
-    what.add_argument(
-        "--weights",
-        metavar="imagenet|none|FILE",
-        help="of a network by name; by default ImageNet's where they are cached or the hub answers within 5 seconds, "
-        "else none",
-    )
-    for name, option in OPTIONS.items():
-        what.add_argument(commands.flag(name), type=option.kind, help=option_help(name))
-    what.add_argument(
-        "--size", type=commands.positive_int, help="pixels a side, by default the model's (of most networks 224)"
-    )
-    what.add_argument(
-        "--classes", type=commands.positive_int, help="of a network by name, by default 1000, of those for CIFAR 10"
-    )
+    add_model_arguments(what)
 
     how = parser.add_argument_group("schemes, one or more")
     for row in SCHEMES.values():

@@ -8,7 +8,7 @@ if not __package__:  # run as a script: import from the checkout, not from this 
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from ghostnet_tf import commands  # noqa: E402
-from ghostnet_tf.networks import NETWORKS, OPTIONS, option_help  # noqa: E402
+from ghostnet_tf.tflite.model_flags import add_model_arguments  # noqa: E402
 
 EXAMPLES = """\
   python tflite/explain.py --model runs/photos --image photo.jpg
@@ -28,17 +28,7 @@ def parser() -> commands.ArgumentParser:
     parser.add_argument("--overwrite", action="store_true", help="replace an existing page")
 
     what = parser.add_argument_group("the network; it takes RGB values from 0 to 255")
-    what.add_argument(
-        "--model",
-        metavar="RUN|FILE|NAME",
-        help=f"a run folder, a .keras or (of GhostNet) a .weights.h5 file, or one of {', '.join(NETWORKS)}; by default "
-        "ghostnet",
-    )
-    what.add_argument("--weights", metavar="imagenet|none|FILE", help="of a network by name, as in convert")
-    for name, option in OPTIONS.items():
-        what.add_argument(commands.flag(name), type=option.kind, help=option_help(name))
-    what.add_argument("--size", type=commands.positive_int, help="pixels a side, by default the model's")
-    what.add_argument("--classes", type=commands.positive_int, help="of a network by name")
+    add_model_arguments(what)
     what.add_argument("--seed", type=int, default=0, help="of untrained weights")
 
     where = parser.add_argument_group("where to look; a wrong name is answered with the nearest one")
