@@ -64,6 +64,9 @@ def run(command: Callable[[list[str] | None], int], argv: list[str] | None = Non
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except OSError as error:
+        if error.errno in (errno.ENAMETOOLONG, errno.ELOOP):
+            log(f"error: expected a path that can exist ({error.strerror}). Received: {str(error.filename)[:100]!r}")
+            return BAD_INPUT
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EPERM):
             raise
         log(f"error: cannot write {error.filename or 'a file'}: {error.strerror}. Nothing half-written was left.")
