@@ -1,6 +1,7 @@
 """Writes one self-contained page about a photo inside a network: feature maps that are alike, ghosts, stages."""
 
 import sys
+from datetime import date
 from pathlib import Path
 
 GHOSTNET_TF_COMMAND = True  # see ghostnet_tf/__init__.py: argument parsing does not wait for TensorFlow
@@ -16,6 +17,10 @@ EXAMPLES = """\
   python tflite/explain.py --model my.keras --image photo.jpg --stage blocks_11 --pairs 5
   python tflite/explain.py --model runs/photos --image photo.jpg --table2"""
 
+COLUMNS = (
+    *("date", "model", "trained_on", "image", "layer", "first", "second", "similarity"),
+    *("size", "solved", "trained", "energy", "steps", "command"),
+)
 TRAINING_STEPS = 2000  # of the kernels of --table2: some seconds, and as good as least squares to 3 digits
 
 
@@ -44,6 +49,7 @@ def parser() -> commands.ArgumentParser:
         action="store_true",
         help="the paper's table 2: what the best depthwise kernel on each pair's first map leaves of the second",
     )
+    where.add_argument("--csv", type=Path, metavar="FILE", help="append the rows of --table2 to FILE")
     return parser
 
 
@@ -54,9 +60,13 @@ def command(argv: list[str] | None = None) -> int:
     if args.output.exists() and not args.overwrite:
         raise commands.BadInput(f"{args.output} exists; give another --output, or --overwrite to replace it")
     from ghostnet_tf.quiet import quiet
-    from ghostnet_tf.results import command_line
+    from ghostnet_tf.results import append_rows, check_results_file, command_line
     from ghostnet_tf.training.images import UnreadableImage, evaluation_image, read_image
 
+    if args.csv is not None:
+        if not args.table2:
+            raise commands.BadInput(f"expected --table2 with --csv, which takes its rows. Received: --csv {args.csv}")
+        check_results_file(args.csv, COLUMNS)
     try:
         photo = read_image(args.image)
     except UnreadableImage as error:
@@ -84,6 +94,12 @@ def command(argv: list[str] | None = None) -> int:
     commands.write_text(args.output, pages.render("explain.html", found), args.overwrite)
     if args.table2:
         print(explain_content.table2_text(found["table2"]))
+    if args.csv is not None:
+        about = {"date": date.today().isoformat(), "model": source.network, "trained_on": source.trained_on}
+        about |= {"image": args.image.name, "layer": found["layer"]["name"], "command": found["command"]}
+        about["steps"] = TRAINING_STEPS
+        rows = [about | entry["pair"]._asdict() | row._asdict() for entry in found["table2"] for row in entry["rows"]]
+        append_rows(args.csv, COLUMNS, rows)
     print(args.output)
     return commands.OK
 

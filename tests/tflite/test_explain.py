@@ -1,3 +1,4 @@
+import csv
 import re
 
 import keras
@@ -37,9 +38,9 @@ def run(files, tmp_path):
     return explained
 
 
-def test_the_page_shows_maps_ghosts_stage_and_table(run, capsys, monkeypatch):
+def test_the_page_shows_maps_ghosts_stage_and_table(run, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(explain, "TRAINING_STEPS", 20)
-    code, page = run("--pairs", "2", "--table2")
+    code, page = run("--pairs", "2", "--table2", "--csv", str(tmp_path / "table2.csv"))
     assert code == OK
     for heading in ("blocks_1</h2>", "blocks_0_ghost1</h2>", "blocks_0 to blocks_1</h2>", "table 2</h2>"):
         assert heading in page
@@ -52,10 +53,19 @@ def test_the_page_shows_maps_ghosts_stage_and_table(run, capsys, monkeypatch):
     assert all(source.startswith(("data:image/p", "#")) for source in sources)
     table = capsys.readouterr().out.splitlines()
     assert [line.split()[2] for line in table[1:9]] == ["1", "3", "5", "7"] * 2
+    with (tmp_path / "table2.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [f"{float(row['solved']):.4g}" for row in rows] == [line.split()[3] for line in table[1:9]]
+    assert {(row["model"], row["layer"], row["image"]) for row in rows} == {("small", "blocks_1", "photo.png")}
 
 
-def test_one_may_look_elsewhere(run):
-    code, page = run("--layer", "stem", "--module", "blocks_1_ghost2", "--stage", "blocks_1", "--maps", "5")
+def test_one_may_look_elsewhere_and_replace_a_page_if_told(run, tmp_path, capsys):
+    (tmp_path / "page.html").write_text("kept")
+    assert run() == (BAD_INPUT, "kept")
+    assert "--overwrite" in capsys.readouterr().err
+    code, page = run(
+        "--overwrite", "--layer", "stem", "--module", "blocks_1_ghost2", "--stage", "blocks_1", "--maps", "5"
+    )
     assert code == OK
     assert "stem</h2>" in page
     assert "blocks_1_ghost2</h2>" in page
@@ -71,6 +81,7 @@ def test_one_may_look_elsewhere(run):
         (["--stage", "stem"], "unknown block of a stage"),
         (["--image", "nothing.png"], "expected a photo for --image. Received: nothing.png"),
         (["--model", "nothing.keras"], "not found"),
+        (["--csv", "table2.csv"], "expected --table2 with --csv"),
         (["--output", "."], "expected a file for --output"),
     ],
 )
@@ -79,14 +90,6 @@ def test_mistakes_are_one_line_and_no_page(run, capsys, words, message):
     errors = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert len(errors) == 1
     assert message in errors[0]
-
-
-def test_a_page_is_kept_unless_told(run, capsys):
-    code, page = run()
-    assert code == OK
-    assert run() == (BAD_INPUT, page)
-    assert "--overwrite" in capsys.readouterr().err
-    assert run("--overwrite")[0] == OK
 
 
 def test_a_picture_is_dark_at_its_least_and_light_at_its_greatest_value():
