@@ -16,6 +16,9 @@ FOLDER = Path(__file__).parent
 RUN_FILES = FOLDER / "run_files.py"
 ARM = FOLDER.parents[2] / ".cache" / "arm"
 FLAG = b"reduced_precision_support"
+needs_arm = pytest.mark.skipif(
+    not ARM.is_dir(), reason="no emulated ARM processor: make test-arm sets it up, on Debian"
+)
 
 
 def run_files(words: list[str], folder: Path, files: dict[str, bytes], images: np.ndarray) -> dict[str, list]:
@@ -42,8 +45,6 @@ def run_files(words: list[str], folder: Path, files: dict[str, bytes], images: n
 @pytest.fixture(scope="module")
 def on_arm(tmp_path_factory):
     """`run_files` on a Cortex-A76, a processor of 2018 that computes in 16 bits and multiplies int8 four at a time."""
-    if not ARM.is_dir():
-        pytest.skip("no emulated ARM processor: make test-arm sets it up, on Debian")
     words = subprocess.run(
         [sys.executable, str(FOLDER / "emulated_arm.py"), "--command"], capture_output=True, text=True, check=True
     ).stdout.splitlines()
@@ -103,22 +104,26 @@ def check_operations(content: bytes, arm: list[np.ndarray], x86: list[np.ndarray
     return ties
 
 
+@needs_arm
 def test_int8_operations_are_the_same_on_both(both, small_files):
     check_operations(small_files["int8"], *both["activations"])
 
 
+@needs_arm
 def test_int8_differs_by_no_more_than_ties(both):
     (arm,), (x86,) = both["int8"]
     assert np.ptp(x86) > 0
     assert np.abs(arm - x86).max() <= 2 / 256  # bit-identical where no mean is a tie, which is most of the time
 
 
+@needs_arm
 @pytest.mark.parametrize("name", ["fp32", "fp16 in 32"])
 def test_floats_are_as_close_as_rounding_lets_them(both, name):
     (arm,), (x86,) = both[name]
     np.testing.assert_allclose(arm, x86, atol=1e-5)
 
 
+@needs_arm
 def test_fp16_is_computed_in_16_bits(both):
     (arm,), (x86,) = both["fp16"]
     # Halves have 11 bits: 5e-4 of a value at each of the 70 or so layers in a row, of either sign.
@@ -126,11 +131,13 @@ def test_fp16_is_computed_in_16_bits(both):
     np.testing.assert_array_equal(x86, both["fp16 in 32"][1][0])
 
 
+@needs_arm
 def test_dynamic_rounds_activations_elsewhere(both):
     (arm,), (x86,) = both["dynamic"]
     np.testing.assert_allclose(arm, x86, atol=0.02)
 
 
+@needs_arm
 def test_full_size(full_files, full_images, on_arm, tmp_path_factory):
     files = {"activations": with_activations(full_files["int8"])} | {
         name: full_files[name] for name in ("fp32", "int8")
