@@ -3,7 +3,6 @@
 import csv
 import dataclasses
 import io
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ import numpy as np
 from ghostnet_tf.commands import write_text, written_whole
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
-from ghostnet_tf.tflite.flatbuffer import TYPE_NAMES, op_name, paired, unpack, with_outputs
+from ghostnet_tf.tflite.flatbuffer import TYPE_NAMES, op_name, paired, short_name, unpack, with_outputs
 
 SHOWN = 40  # bars in the picture
 
@@ -100,9 +99,11 @@ def layer_errors(float_content: bytes, content: bytes, images: Iterable[np.ndarr
 
 
 def layer_name(tensor: str) -> str:
-    """The Keras layer in a tensor's name: `stem_act` of `ghostnet_100_1/stem_1/stem_act_1/Relu;…`."""
-    parts = tensor.split(";")[0].split("/")
-    return re.sub(r"_1$", "", parts[-2] if len(parts) > 1 else parts[0])
+    """The Keras layer in a tensor's name: `stem` of `net_1/stem_1/act_1/Relu;net_1/stem_1/conv_1/…`."""
+    network, *path = short_name(tensor).split("/")
+    # Layers have the number of the call behind their names; what has none is inside a layer.
+    layers = [part.removesuffix("_1") for part in path[:-1] if part.endswith("_1")]
+    return (layers or path[:-1] or [network])[-1]
 
 
 def write_report(path: Path, rows: list[LayerError], title: str, overwrite: bool = False) -> Path:

@@ -9,7 +9,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
-from ghostnet_tf.tflite.flatbuffer import pack, unpack, with_outputs
+from ghostnet_tf.tflite.flatbuffer import pack, short_name, unpack, with_outputs
 from ghostnet_tf.tflite.ranges import METHODS, Activation
 
 
@@ -93,6 +93,8 @@ def with_ranges(content: bytes, images: Iterable[np.ndarray] | Calibration, meth
         quantization = schema.QuantizationParametersT()
         quantization.min, quantization.max = np.array([low], np.float32), np.array([high], np.float32)
         model.subgraphs[0].tensors[index].quantization = quantization
+    for tensor in model.subgraphs[0].tensors:
+        tensor.name = short_name(tensor.name.decode()).encode()  # long ones are 2 % of an int8 GhostNet
     return pack(model)
 
 
