@@ -228,7 +228,7 @@ def check_output(folder: Path, data: str, overwrite: bool = False) -> None:
         if folder.exists() or folder.is_symlink():
             raise BadInput(f"expected --output to be a folder. Received: {folder}, which is none")
         return
-    if not any(folder.iterdir()):
+    if all(path.name.startswith(".config.toml-") for path in folder.iterdir()):  # of a run that was cut off at once
         return
     try:
         load_run(folder)

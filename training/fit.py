@@ -60,7 +60,7 @@ def train(
         logits = model_of_logits(config, data.labels)
     if config.synchronized_batch_norm:
         synchronize_batch_norm(logits)
-    if resume:
+    if resume and ((folder / identity.FILE).is_file() or latest_checkpoint(folder)):
         identity.check_same(folder, config, data, logits)
     else:
         begin(folder, config, data, logits)
@@ -144,17 +144,25 @@ def build(config: RunConfig, classes: int, classifier_activation: str | None = "
 
 
 def begin(folder: Path, config: RunConfig, data: Data, model: keras.Model) -> None:
-    """Makes a new run folder, in place of an earlier run, with what is known before training."""
+    """Makes a new run folder, in place of an earlier run, with what is known before training.
+
+    The settings are there first and until last, so that a folder whose making or emptying was cut off is a run's.
+    """
     check_output(folder, config.data, overwrite=True)  # again: loading took time
     if folder.exists():
-        shutil.rmtree(folder.resolve())  # what a link points to, not the link
+        shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+        for path in folder.iterdir():
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            elif path.name != "config.toml":
+                path.unlink()
+    config.save(folder / "config.toml")
     source = Path(config.data)
     if source.is_dir():
         write_json(folder / "split.json", split_of(data, source))
     write_text(folder / "labels.txt", "\n".join(data.labels) + "\n")
     write_json(folder / "environment.json", environment())
     identity.record(folder, config, data, model)
-    config.save(folder / "config.toml")
 
 
 def environment() -> dict:
