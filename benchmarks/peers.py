@@ -1,6 +1,6 @@
 """Races our `.tflite` files with those of other routes to the same networks, in one interleaved run.
 
-Ours are made by `tflite/convert.py`, untrained (weights do not change the time), and so are Keras's MobileNets to
+Ours are made by `tflite/convert.py`, untrained (weights do not change the time), and so is Keras's MobileNetV2 to
 compare with. The others' are ready files, `ROUTE_NETWORK_100_…_SCHEME.tflite` in a folder. Each of ours runs twice
 under two names: how far the two differ is the noise.
 """
@@ -26,7 +26,7 @@ EXAMPLES = """\
 
 NETWORKS = ("ghostnet", "ghostnetv2")
 SCHEMES = ("fp32", "int8")
-RIVALS = ("mobilenetv2", "mobilenetv3_large")  # other networks, by our converter
+RIVALS = ("mobilenetv2",)  # other networks, by our converter
 AGAIN = " again"
 CALIBRATION = ["--calibration-images", "16", "--verification-images", "2"]  # ranges do not change the time either
 COLUMNS = ("date", "contest", "contestant", "bytes", "sha256", "partitions", "median_ms", "p5_ms", "p95_ms", "ratio")

@@ -1,7 +1,6 @@
 """The race with other routes' files: who is in which contest, against whom, and what a missing folder says."""
 
 import csv
-import importlib.util
 from pathlib import Path
 
 import keras
@@ -11,25 +10,10 @@ import pytest
 from ghostnet_tf import commands
 from ghostnet_tf.tflite.schemes import convert
 
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def _script(name: str):
-    spec = importlib.util.spec_from_file_location(name, ROOT / f"benchmarks/{name}.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
 
 @pytest.fixture(scope="module")
-def peers():
-    import sys
-
-    before = sys.path[0]
-    module = sys.modules["peers"] = _script("peers")  # dataclasses look their module up
-    yield module
-    sys.path[0] = before
-    del sys.modules["peers"]
+def peers(script):
+    return script("peers")
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +31,7 @@ def folders(tmp_path_factory) -> tuple[Path, Path]:
         (theirs / f"{name}.tflite").write_bytes(heavy)
     (theirs / "notes.txt").write_text("not a file of the race")
     (theirs / "timm_resnet_100_fp32.tflite").write_bytes(heavy)
-    for network in ("ghostnet_100", "ghostnetv2_100", "mobilenetv2_100", "mobilenetv3_large_100"):
+    for network in ("ghostnet_100", "ghostnetv2_100", "mobilenetv2_100"):
         for scheme in ("fp32", "int8"):
             (ours / f"{network}_224_untrained_{scheme}.tflite").write_bytes(light)
     return theirs, ours
@@ -63,7 +47,7 @@ def test_who_is_in_the_race(peers, folders):
     ]
     names = [(one.name, one.network) for one in peers.ours(ours) if one.scheme == "int8"]
     assert names[:4] == [(f"ours{again}", network) for network in peers.NETWORKS for again in ("", " again")]
-    assert [network for _, network in names[4:]] == ["mobilenetv2", "mobilenetv3_large"]
+    assert [network for _, network in names[4:]] == ["mobilenetv2"]
     assert not any(one.is_peer for one in peers.ours(ours))
 
 
@@ -81,7 +65,7 @@ def test_the_race(peers, folders, tmp_path, capsys):
         contests.setdefault(row["contest"], []).append(row)
     assert sorted(contests) == ["ghostnet fp32", "ghostnet int8"]
     names = [row["contestant"] for row in contests["ghostnet fp32"]]
-    assert names == ["kimm", "timm", "ours", "ours again", "mobilenetv2", "mobilenetv3_large"]
+    assert names == ["kimm", "timm", "ours", "ours again", "mobilenetv2"]
     fastest = min(contests["ghostnet fp32"][:2], key=lambda row: float(row["median_ms"]))
     assert float(fastest["ratio"]) == 1 and fastest["contestant"] in fastest["reference"]
     for row in contests["ghostnet fp32"][2:]:
