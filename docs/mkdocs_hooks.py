@@ -14,9 +14,10 @@ LINK = re.compile(r"(?<=\]\()(?!https?:|#|mailto:)([^)#\s]+)")  # the path in [t
 
 
 def on_config(config):
-    """Puts pages that mkdocs.yml does not order at the end of the navigation."""
+    """Puts pages that mkdocs.yml does not order before those for developers."""
     listed = [page if isinstance(page, str) else next(iter(page.values())) for page in config.nav]
-    config.nav += sorted(file.name for file in Path(ROOT, "docs").glob("*.md") if file.name not in listed)
+    place = config.nav.index("add_a_family.md")
+    config.nav[place:place] = sorted(file.name for file in Path(ROOT, "docs").glob("*.md") if file.name not in listed)
     return config
 
 
