@@ -100,6 +100,10 @@ def parser() -> commands.ArgumentParser:
 def command(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     schemes = [name for name in SCHEMES if getattr(args, name)]
+    if args.check_gpu:
+        from ghostnet_tf.tflite import gpu
+
+        gpu.driver()
     if args.selftest is not None:
         from ghostnet_tf.tflite import selftest
 
@@ -114,11 +118,6 @@ def command(argv: list[str] | None = None) -> int:
         )
     from ghostnet_tf.quiet import quiet
     from ghostnet_tf.tflite import artefacts, qat, sources
-
-    if args.check_gpu:
-        from ghostnet_tf.tflite import gpu
-
-        gpu.driver()
 
     source = sources.find(args)
     schemes = qat.schemes_of(source.run, schemes, args)

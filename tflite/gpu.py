@@ -17,6 +17,7 @@ from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.child import PACKAGE_ROOT, run_module
 from ghostnet_tf.tflite.flatbuffer import op_name, unpack
 
+IMAGES = 4  # that --check-gpu runs
 FLOAT_TOLERANCE = 1e-4
 TIMEOUT = 600  # seconds, for compiling and running one file
 DRIVER_VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")  # the Vulkan loader's, new and old name
@@ -68,6 +69,13 @@ class GpuCheck:
     def passed(self) -> bool:
         """Whether everything ran on the GPU and agrees."""
         return self.fully_accelerated and self.max_difference <= self.tolerance
+
+    def __str__(self) -> str:
+        part = "all operations" if self.fully_accelerated else "not all operations"
+        return (
+            f"{self.device}: {part}; outputs for {self.images} images differ from the CPU's by at most "
+            f"{self.max_difference:.2g}, {self.tolerance:.2g} allowed"
+        )
 
     def as_dict(self) -> dict:
         """For JSON."""

@@ -12,6 +12,7 @@ import keras
 from ghostnet_tf import __version__, commands
 from ghostnet_tf.models.ghostnet_v3 import branched_layers, reparameterize
 from ghostnet_tf.tflite import artefacts, calibrate, qat, sources
+from ghostnet_tf.tflite.gpu import IMAGES as GPU_IMAGES
 from ghostnet_tf.tflite.gpu import GpuCheck, check_on_gpu
 from ghostnet_tf.tflite.graph import Graph, read_graph
 from ghostnet_tf.tflite.layer_report import layer_errors, write_report
@@ -20,7 +21,6 @@ from ghostnet_tf.tflite.model_card import describe
 from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, FILES, QAT, ConversionError, convert
 from ghostnet_tf.tflite.verify import Agreement, agreement, check_name, reference
 
-GPU_IMAGES = 4  # that --check-gpu runs
 LAYER_IMAGES = 32  # that --per-layer-report compares on
 PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy")
 
@@ -58,7 +58,7 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
         if scheme == QAT.name:
             print(f"  SNR to the fake-quantized model that was trained {record['fake_quantized_snr_db']:.1f} dB")
         if on_gpu is not None:
-            print(f"  {describe_gpu(on_gpu)}", flush=True)
+            print(f"  GPU accelerator on {on_gpu}", flush=True)
         made[scheme] = record
     for scheme, path in paths.items():
         for kind in ("inputs", "outputs"):
@@ -162,7 +162,7 @@ def _check_gpu(content: bytes, scheme: str, images: calibrate.ImageSet) -> GpuCh
     except commands.CommandError as error:
         raise type(error)(f"{scheme} was not saved: {error}") from error
     if not check.passed:
-        raise commands.CommandError(f"{scheme} was not saved: {describe_gpu(check)}")
+        raise commands.CommandError(f"{scheme} was not saved: GPU accelerator on {check}")
     return check
 
 
@@ -218,15 +218,6 @@ def describe_agreement(agrees: Agreement) -> list[str]:
         f"outputs differ by at most {agrees.max_difference:.2g}, {agrees.mean_difference:.2g} on average; "
         f"{agrees.measure} {agrees.value:.4f}, promised {agrees.expected:g}",
     ]
-
-
-def describe_gpu(check: GpuCheck) -> str:
-    """For people."""
-    part = "all operations" if check.fully_accelerated else "not all operations"
-    return (
-        f"GPU accelerator on {check.device}: {part}; outputs for {check.images} images differ from the CPU's by at "
-        f"most {check.max_difference:.2g}, {check.tolerance:.2g} allowed"
-    )
 
 
 def describe_graph(graph: Graph) -> list[str]:

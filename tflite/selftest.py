@@ -108,6 +108,8 @@ def _checks(path: Path, content: bytes, record: dict, beside: Path, args: Namesp
     found = _plain(read_graph(content).as_dict())
     said = f"{len(found['partitions'])} partitions of {found['partitions']} operations"
     yield _same("XNNPACK", pieces, {key: found[key] for key in pieces}, said)
+    if args.check_gpu:
+        yield _gpu(content, graph["inputs"][0]["shape"])
     then = {key: recorded(f"agreement.{key}") for key in ("value", "cosine")}
     yield _agreement(path, content, choose(f"scheme in {beside}", recorded("scheme"), FILES), then, args)
 
@@ -147,6 +149,19 @@ def _metadata(content: bytes, recorded: dict, labels: list[str] | None) -> Itera
         return
     index, (expected, found) = next(iter(differ.items()))
     yield Check("labels", False, f"{len(differ)} differ; of class {index} expected {expected!r}. Received: {found!r}")
+
+
+def _gpu(content: bytes, shape: list[int]) -> Check:
+    """With synthetic images: two ways to compute the same are compared, not what it means."""
+    from ghostnet_tf.tflite import calibrate, gpu
+
+    try:
+        check = gpu.check_on_gpu(content, calibrate.synthetic(tuple(shape[1:]), 0, gpu.IMAGES).held_out)
+    except MissingResource:
+        raise
+    except CommandError as error:
+        return Check("GPU", False, str(error))
+    return Check("GPU", check.passed, str(check))
 
 
 def _agreement(path: Path, content: bytes, scheme: str, then: dict[str, float], args: Namespace) -> Check:

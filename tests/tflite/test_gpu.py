@@ -4,6 +4,7 @@ import json
 import os
 import re
 import subprocess
+import unittest.mock
 
 import keras
 import numpy as np
@@ -182,3 +183,27 @@ def test_convert_saves_nothing_that_fails(
     (said,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith("error: ")]
     assert re.search(message, said)
     assert not folder.exists() or not list(folder.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("result", "code", "message"),
+    [
+        (check(device="Mali"), commands.OK, r"GPU: ok, Mali: all operations"),
+        (check(max_difference=0.5), commands.FAILED, r"GPU: FAILED, A: all operations; .* most 0\.5"),
+        (commands.CommandError("It said: CAST"), commands.FAILED, r"GPU: FAILED, It said: CAST"),
+        (commands.MissingResource("no adapters"), commands.MISSING, r"error: no adapters"),
+    ],
+)
+def test_selftest_checks_a_file_that_there_is(
+    some_driver, model_file, monkeypatch, capsys, tmp_path, result, code, message
+):
+    file = tmp_path / "mine.tflite"
+    assert convert.main(["--model", str(model_file), "--fp32", "--output", str(file)]) == commands.OK
+    found = unittest.mock.Mock(side_effect=[result])  # raises it if it is an error
+    monkeypatch.setattr(gpu, "check_on_gpu", found)
+    capsys.readouterr()
+    assert convert.main(["--selftest", str(file), "--check-gpu"]) == code
+    assert re.search(message, "".join(capsys.readouterr()))
+    content, images = found.call_args.args
+    assert content == file.read_bytes()
+    assert images.shape == (4, 8, 8, 3)

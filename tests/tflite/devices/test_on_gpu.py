@@ -122,3 +122,6 @@ def test_convert_checks_and_records(tmp_path, capsys):
     assert found["images"] == 4
     assert found["max_difference"] <= found["tolerance"]
     assert ": all operations; " in capsys.readouterr().out
+
+    assert convert_command.main(["--selftest", str(record.with_suffix(".tflite")), "--check-gpu"]) == commands.OK
+    assert "GPU: ok, " in capsys.readouterr().out
