@@ -7,10 +7,9 @@ import keras
 import pytest
 
 from ghostnet_tf.commands import OK
-from ghostnet_tf.models import BUILDERS, ghostnet, ghostnet_v2
+from ghostnet_tf.models import ghostnet, ghostnet_v2
 from ghostnet_tf.networks import NETWORKS
 from ghostnet_tf.tflite import benchmark, convert
-from ghostnet_tf.tflite.calibrate import settle, synthetic
 from ghostnet_tf.training import evaluate, train
 from ghostnet_tf.training.config import RunConfig, load_run
 from ghostnet_tf.training.fit import build
@@ -66,30 +65,3 @@ def test_ghostnet_v3_from_images_to_milliseconds(tmp_path, monkeypatch, capsys):
     assert benchmark.main([*files, "--num-runs", "2", "--warmup-runs", "1"]) == OK
     printed = capsys.readouterr().out
     assert all(Path(file).name in printed for file in files)
-
-
-def test_a_run_of_a_network_of_keras_converts(tmp_path):
-    """The run folder as training leaves it; the training itself is Keras's, like that of any model."""
-    config = RunConfig(model="mobilenetv2", width=0.1, size=32)
-    config.save(tmp_path / "config.toml")
-    (tmp_path / "labels.txt").write_text("\n".join("0123456789"))
-    keras.utils.set_random_seed(0)
-    model = build(config, 10)
-    settle(model, synthetic((32, 32, 3), 32, 0).calibration)
-    model.save(tmp_path / "model.keras")
-    assert converted(tmp_path)["fp32"]["agreement"]["cosine"] > 0.99999
-
-
-def test_comparisons_are_those_of_keras():
-    """Names apart, the same variables and, with the same values, the same outputs for what Keras expects as input."""
-    for name, application, options in (
-        ("mobilenetv2", "MobileNetV2", {"alpha": 0.35}),
-        ("mobilenetv3_small", "MobileNetV3Small", {"alpha": 0.35}),
-    ):
-        keras.utils.set_random_seed(0)
-        ours = BUILDERS[name](options["alpha"], input_shape=(64, 64, 3), classes=7, dropout_rate=0)
-        theirs = getattr(keras.applications, application)(input_shape=(64, 64, 3), classes=7, weights=None, **options)
-        theirs.set_weights(ours.get_weights())
-        images = keras.random.uniform((2, 64, 64, 3), 0, 255, seed=1)
-        expected = theirs(images / 127.5 - 1 if name == "mobilenetv2" else images)
-        assert keras.ops.max(keras.ops.abs(ours(images) - expected)) < 1e-6
