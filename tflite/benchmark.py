@@ -241,7 +241,7 @@ def profiled(args: argparse.Namespace, files: list[Path]) -> list[dict]:
     asked = {name: getattr(args, name) for name in ("num_threads", "num_runs", "warmup_runs", "seed")}
     found = [op_profile.profile(path, **asked) for path in commands.progress(files, "profiles", len(files))]
     if args.picture:
-        charts.profiles(args.picture, found, f"Medians of {args.num_runs} runs, threads: {args.num_threads}")
+        charts.profiles(args.picture, found, f"Lower quartiles of {args.num_runs} runs, threads: {args.num_threads}")
     return found
 
 

@@ -6,6 +6,7 @@ The Python API of ai-edge-litert has none. A wrong call here ends the process, s
 import ctypes
 import json
 import sys
+import time
 from ctypes import Structure, byref, c_char_p, c_int, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
 from pathlib import Path
 
@@ -19,6 +20,8 @@ WRITE = 1  # kLiteRtTensorBufferLockModeWrite
 # Of an event: an operation of the interpreter, one inside a delegate.
 OPERATOR, IN_DELEGATE = 2, 8
 INVOKE = "Invoke"
+# Seconds of work before a run, at random: on a busy machine the time slice would else end at the same operation.
+LONGEST_WAIT = 0.01
 TYPES = {1: np.float32, 3: np.uint8, 7: np.int16, 9: np.int8, 10: np.float16}  # as LiteRtElementType numbers them
 
 
@@ -169,7 +172,11 @@ def main(argv: list[str]) -> int:
     path, num_threads, num_runs, warmup_runs, seed = argv
     profiler = Profiler(Path(path), int(num_threads), int(seed))
     operators, times, whole = None, [], []
-    for number in range(int(warmup_runs) + int(num_runs)):
+    waits = np.random.default_rng(int(seed)).uniform(0, LONGEST_WAIT, int(warmup_runs) + int(num_runs))
+    for number, wait in enumerate(waits):
+        until = time.perf_counter() + wait
+        while time.perf_counter() < until:
+            pass
         events = profiler.run()
         ran = [event for event in events if event.kind in (OPERATOR, IN_DELEGATE)]
         rows = [[event.tag.decode(), event.index, event.kind == IN_DELEGATE] for event in ran]

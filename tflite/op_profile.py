@@ -32,6 +32,7 @@ KINDS = {
     r"Transpose": ("TRANSPOSE",),
     r"Convert": ("QUANTIZE", "DEQUANTIZE"),
 }
+QUANTILE = 0.25  # of the runs: on a busy machine, other programs interrupt the same operation in more than half of them
 SLOWEST = 10  # operations in the table
 UNTOLD = "(not told by the file)"
 
@@ -46,7 +47,7 @@ def profile(
         `operator` (XNNPACK's name, or LiteRT's for what XNNPACK leaves out), `delegated`, `layer` (path in the Keras
         model, `None` where the file does not tell), `ms` and `share` (of the sum of all). `by_operator` and
         `by_layer` (the first part of the path): `count`, `ms` and `share`; the first by time, the other in order.
-        Times are medians over the runs.
+        Times are lower quartiles over the runs.
 
     Raises:
         MissingResource: If ai-edge-litert comes without its C API.
@@ -55,7 +56,7 @@ def profile(
     litert_profiler.library()
     words = [path, num_threads, num_runs, warmup_runs, seed]
     found = child.in_own_process("litert_profiler", words, f"profiling {path}")
-    times = np.median(found["us"], axis=0) / 1000
+    times = np.quantile(found["us"], QUANTILE, axis=0) / 1000
     shares = times / times.sum()
     names = layers(path.read_bytes(), found["operators"])
     operators = [
@@ -74,7 +75,7 @@ def profile(
         "file": path.name,
         "num_threads": num_threads,
         "num_runs": num_runs,
-        "invoke_ms": round(float(np.median(found["invoke_us"])) / 1000, 4),
+        "invoke_ms": round(float(np.quantile(found["invoke_us"], QUANTILE)) / 1000, 4),
         "by_operator": sorted(by_operator, key=lambda row: -row["ms"]),
         "by_layer": sorted(by_layer, key=lambda row: row["name"] is None),
         "operators": operators,
@@ -185,7 +186,7 @@ def table(profile: dict) -> str:
     total = sum(row["ms"] for row in profile["operators"])
     lines = [
         f"{profile['file']}: {len(profile['operators'])} operations, {total:.3f} ms in all; a whole inference with "
-        f"the profiler on {profile['invoke_ms']:.3f} ms; medians of {profile['num_runs']} runs, "
+        f"the profiler on {profile['invoke_ms']:.3f} ms; lower quartiles of {profile['num_runs']} runs, "
         f"threads: {profile['num_threads']}"
     ]
     for heading, rows in (("operation", profile["by_operator"]), ("layer", profile["by_layer"])):
