@@ -14,7 +14,7 @@ TYPE_NAMES = {code: name.lower() for name, code in vars(schema.TensorType).items
 
 
 def unpack(content: bytes) -> schema.ModelT:
-    """The object tree of a file.
+    """The object tree of a file, with the constants that some writers (litert-quantizer) put behind the FlatBuffer.
 
     Raises:
         ValueError: If it is no `.tflite` file, or so damaged that it cannot be read.
@@ -22,9 +22,18 @@ def unpack(content: bytes) -> schema.ModelT:
     if content[4:8] != b"TFL3":
         raise ValueError(f"Expected the content of a .tflite file. Received: {len(content)} bytes, {content[:8]!r}…")
     try:
-        return schema.ModelT.InitFromPackedBuf(content, 0)
+        model = schema.ModelT.InitFromPackedBuf(content, 0)
     except (struct.error, IndexError, TypeError, AttributeError) as error:
         raise ValueError(f"Expected the content of a .tflite file. Received: damaged bytes ({error})") from error
+    for buffer in model.buffers or []:
+        if buffer.offset > 1:
+            if buffer.offset + buffer.size > len(content):
+                raise ValueError(
+                    f"Expected constants inside the file. Received: {buffer.size} bytes at {buffer.offset}"
+                )
+            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
+            buffer.offset = buffer.size = 0
+    return model
 
 
 class _Builder(flatbuffers.Builder):

@@ -102,3 +102,19 @@ def test_logits_are_what_the_softmax_reads(small_files):
 def test_what_is_no_tflite_file():
     with pytest.raises(ValueError, match=r"Expected the content of a \.tflite file\. Received: 8 bytes"):
         read_graph(b"PK\x03\x04abcd")
+
+
+def test_constants_behind_the_flatbuffer_are_part_of_the_tree(small_files, small_images):
+    """litert-quantizer writes them there."""
+    model = unpack(small_files["fp32"])
+    buffer = max(model.buffers, key=lambda each: 0 if each.data is None else len(each.data))
+    data = bytes(buffer.data)
+    buffer.data, buffer.size, buffer.offset = None, len(data), 1 << 30  # as wide as the true offset
+    buffer.offset = -(-len(pack(model)) // 16) * 16
+    moved = pack(model).ljust(buffer.offset, b"\0") + data
+    images = small_images.held_out[:2]
+    expected = TFLiteModel(small_files["fp32"]).predict(images)
+    np.testing.assert_array_equal(TFLiteModel(moved).predict(images), expected)
+    np.testing.assert_array_equal(TFLiteModel(pack(unpack(moved))).predict(images), expected)
+    with pytest.raises(ValueError, match="Expected constants inside the file"):
+        unpack(moved[:-1])
