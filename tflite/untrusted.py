@@ -34,7 +34,7 @@ def check_structure(content: bytes) -> None:
     """
     try:
         model = unpack(content)
-        sizes = [_stored(buffer, len(content)) for buffer in model.buffers or []]
+        sizes = [0 if buffer.data is None else len(buffer.data) for buffer in model.buffers or []]
         for code in model.operatorCodes or []:
             if code.customCode is not None:
                 name = code.customCode.decode(errors="replace")
@@ -76,14 +76,6 @@ def trial(path: Path, num_threads: int = 1) -> None:
         raise BadInput(said[0].removeprefix("error: "))
     how = f"code {child.returncode}" if child.returncode > 0 else signal.Signals(-child.returncode).name
     raise BadInput(f"{path} makes the LiteRT interpreter crash ({how}); {WAY_OUT}")
-
-
-def _stored(buffer: schema.BufferT, size: int) -> int:
-    """Bytes of a buffer, in the flatbuffer or after it."""
-    if buffer.offset > 1:  # 1 marks a buffer that is to be placed after the flatbuffer
-        _need(buffer.offset + buffer.size <= size, "a buffer lies beyond its end")
-        return buffer.size
-    return 0 if buffer.data is None else len(buffer.data)
 
 
 def _check_tensor(tensor: schema.TensorT, stored: int) -> None:

@@ -90,7 +90,7 @@ def _absent_code(model):
         (_gigabytes, "a tensor claims 17,180 MB"),
         (_negative, "a negative side"),
         (_short_constant, "a tensor of 16 bytes has 3"),
-        (_beyond, "a buffer lies beyond its end"),
+        (_beyond, "Expected constants inside the file"),
         (_no_graph, "no graph"),
         (_absent_tensor, "refers to what is not there"),
         (_absent_buffer, "refers to what is not there"),
