@@ -57,7 +57,7 @@ class _Rewriter:
             else:
                 self.written.append(operator)
         self.graph.operators = self.written
-        _drop_unused(self.model)
+        drop_unused(self.model)
 
     def _may_go(self, operator: schema.OperatorT) -> bool:
         shapes = [self.graph.tensors[index].shape for index in operator.inputs]
@@ -208,7 +208,7 @@ class _Rewriter:
 
     def _addition(self, inputs: list[int], output: int, activation: int) -> schema.OperatorT:
         operator = schema.OperatorT()
-        operator.opcodeIndex = _opcode(self.model, schema.BuiltinOperator.ADD)
+        operator.opcodeIndex = opcode(self.model, schema.BuiltinOperator.ADD)
         operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
         operator.builtinOptionsType = schema.BuiltinOptions.AddOptions
         operator.builtinOptions = schema.AddOptionsT()
@@ -216,7 +216,7 @@ class _Rewriter:
         return operator
 
 
-def _opcode(model: schema.ModelT, builtin: int) -> int:
+def opcode(model: schema.ModelT, builtin: int) -> int:
     """Where the operation is in the file's list of kinds, to which it is added if need be."""
     for index, code in enumerate(model.operatorCodes):
         if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:
@@ -228,7 +228,7 @@ def _opcode(model: schema.ModelT, builtin: int) -> int:
     return len(model.operatorCodes) - 1
 
 
-def _drop_unused(model: schema.ModelT) -> None:
+def drop_unused(model: schema.ModelT) -> None:
     """Removes tensors that nothing reads or writes, and empties their buffers."""
     graph = model.subgraphs[0]
     lists = [graph.inputs, graph.outputs, *(each for o in graph.operators for each in (o.inputs, o.outputs))]

@@ -139,7 +139,9 @@ def convert(
         allowed = ", ".join(GRAPHS if scheme in REWRITTEN else ["plain"])
         raise ValueError(f"Expected `graph` of {scheme} to be one of {allowed}. Received: {graph!r}")
 
-    content = _converted(model, row)
+    from ghostnet_tf.tflite.normalization import normalized_by_convolution
+
+    content = normalized_by_convolution(_converted(model, row))
     if graph == "optimized":
         from ghostnet_tf.tflite.rewrite import without_concatenations
 
