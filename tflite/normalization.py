@@ -1,8 +1,8 @@
 """An exact rewrite of a float file: the normalization of the image as one depthwise 1x1 convolution.
 
 Keras's `Rescaling` becomes a product and a sum over three channels, for which XNNPACK's kernels are slow; a depthwise
-convolution with a bias does both at once. It brought GhostNet 1.0 at 224 px from 1.24 to 1.07 of the time of the fastest
-file of another route in int8, and from 1.08 to 1.04 in fp32 (results/peers.csv, 2026-11-22).
+convolution with a bias does both at once. It brought GhostNet 1.0 at 224 px from 1.24 to 1.07 of the time of the
+fastest file of another route in int8, and from 1.08 to 1.04 in fp32 (results/peers.csv, 2026-11-22).
 """
 
 import numpy as np
