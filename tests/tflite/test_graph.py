@@ -14,10 +14,10 @@ from ghostnet_tf.tflite.verify import check_name
 # head convolution; normalization (product and sum).
 OPS = {
     "CONV_2D": 1 + 32 + 7 * 2 + 5 + 1 + 1,
-    "DEPTHWISE_CONV_2D": 32 + 5 + 3,
+    "DEPTHWISE_CONV_2D": 32 + 5 + 3 + 1,  # the last normalizes the image
     "CONCATENATION": 32,
-    "ADD": 16 + 1,
-    "MUL": 7 * 2 + 1,
+    "ADD": 16,
+    "MUL": 7 * 2,
     "MEAN": 7 + 1,
     "FULLY_CONNECTED": 1,
     "SOFTMAX": 1,
