@@ -11,10 +11,10 @@ from ghostnet_tf.tflite.verify import check_name
 
 # 16 blocks of 2 ghost modules (1x1 and depthwise convolution, concatenation), of which 7 have SE (mean, 2
 # convolutions, 2 products) and 5 a projection; at 32 pixels 3 of the 4 strided depthwise convolutions; stem, final and
-# head convolution; normalization (product and sum).
+# head convolution; normalization (a depthwise convolution).
 OPS = {
     "CONV_2D": 1 + 32 + 7 * 2 + 5 + 1 + 1,
-    "DEPTHWISE_CONV_2D": 32 + 5 + 3 + 1,  # the last normalizes the image
+    "DEPTHWISE_CONV_2D": 32 + 5 + 3 + 1,
     "CONCATENATION": 32,
     "ADD": 16,
     "MUL": 7 * 2,
