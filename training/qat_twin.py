@@ -121,13 +121,12 @@ class _Builder:
         if step.is_a((keras.layers.Dropout,)):
             return self.kit.tf_keras.layers.Dropout(step.operation.rate, name=step.name)(x)
         if step.is_a((keras.layers.Rescaling,)):
-            scale, offset = (self._constant(value) for value in (step.operation.scale, step.operation.offset))
-            x = self._quantized(f"{step.name}/mul", self._function(f"{step.name}_mul", lambda x: x * scale, x))
-            return self._function(step.name, lambda x: x + offset, x)
+            # A depthwise convolution in the file: with one weight a channel, int8 loses nothing of it.
+            scale, offset = (np.asarray(value, np.float32) for value in (step.operation.scale, step.operation.offset))
+            return self._function(step.name, lambda x: x * scale + offset, x)
         if step.activates("hard_sigmoid"):
-            sixth = self._constant(1 / 6)
             x = self._function(f"{step.name}_relu6", lambda x: tf.nn.relu6(x + 3.0), x)
-            return self._function(step.name, lambda x: x * sixth, self._quantized(f"{step.name}/relu6", x))
+            return self._function(step.name, lambda x: x / 6, self._quantized(f"{step.name}/relu6", x))
         return self._function(step.name, step.function(), x)
 
     def _function(self, name: str, function: Callable, x):
@@ -149,14 +148,6 @@ class _Builder:
             weight = "depthwise_kernel" if kind == "DepthwiseConv2D" else "kernel"
             layer = self.kit.quantized_weights(layer, weight, step.output.shape[-1])
         return layer(x)
-
-    def _constant(self, values) -> tf.Tensor:
-        """A constant of an operation as the file has it: quantized too, in the range of its values and zero."""
-        values = tf.constant(np.asarray(values), tf.float32)
-        if not self.quantized:
-            return values
-        low, high = (float(extreme(np.append(values, 0.0))) for extreme in (np.min, np.max))
-        return tf.quantization.fake_quant_with_min_max_args(values, min=low, max=high) if low < high else values
 
     def _with_range(self, step: Step, y):
         """What a step gave, quantized where the file has a tensor with a range of its own."""
