@@ -49,7 +49,8 @@ class Activation:
             self.limit *= 2
         values = values[values != 0]
         if values.size:
-            bins = (values * np.float32(BINS / 2 / self.limit) + np.float32(BINS / 2)).astype(np.int32)
+            # Down before the sum, which would round what is just below 0 into the bin above.
+            bins = np.floor(values * np.float32(BINS / 2 / self.limit)).astype(np.int32) + BINS // 2
             self.counts += np.bincount(np.minimum(bins, BINS - 1), minlength=BINS)
 
     @property
