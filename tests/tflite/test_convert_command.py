@@ -291,7 +291,7 @@ def test_the_command_itself(tmp_path):
     file = tmp_path / "exports" / "ghostnet_025_32_untrained_int8.tflite"
     record = json.loads(file.with_suffix(".json").read_text())
     assert record["agreement"]["measure"] == "cosine of logits"
-    assert record["calibration"] == {"images": 20, "set": "synthetic images, seed 0"}
+    assert record["calibration"] == {"images": 20, "set": "synthetic images, seed 0", "method": "mse"}
     assert TFLiteModel(file).predict(np.zeros((1, 32, 32, 3))).shape == (1, 5)
 
 
