@@ -52,8 +52,16 @@ def in_own_process(name: str, words: Iterable, what: str):
     """
     child = run_module(name, words)
     if child.returncode:
-        said = child.stderr.strip().splitlines()[-1:] or ["nothing"]
-        code = child.returncode
-        ending = f"code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
-        raise commands.CommandError(f"{what} ended with {ending} and said: {said[0]}")
+        raise commands.CommandError(f"{what} ended with {ending(child)} and said: {last_line(child) or 'nothing'}")
     return json.loads(child.stdout)
+
+
+def ending(child: subprocess.CompletedProcess[str]) -> str:
+    """How a process failed: `code 1` or `signal SIGSEGV`."""
+    code = child.returncode
+    return f"code {code}" if code > 0 else f"signal {signal.Signals(-code).name}"
+
+
+def last_line(child: subprocess.CompletedProcess[str]) -> str:
+    """Of its log."""
+    return "".join(child.stderr.strip().splitlines()[-1:])

@@ -80,9 +80,14 @@ def short_name(name: str) -> str:
     merged = [part.split("/") for part in name.split(";") if "/" in part]
     if len(merged) < 2:
         return name
-    alike = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*(part[:-1] for part in merged), strict=False))
-    shared = [level[0] for level in alike]
+    shared = shared_beginning(part[:-1] for part in merged)
     return "/".join([*shared, merged[0][-1]] if len(shared) > 1 else merged[-1])
+
+
+def shared_beginning(paths: Iterable[list[str]]) -> list[str]:
+    """The parts that all paths begin with."""
+    alike = itertools.takewhile(lambda level: len(set(level)) == 1, zip(*paths, strict=False))
+    return [level[0] for level in alike]
 
 
 def values(model: schema.ModelT, tensor: schema.TensorT) -> np.ndarray:
@@ -101,11 +106,19 @@ def replace_constant(model: schema.ModelT, operator: schema.OperatorT, position:
         graph.tensors.append(tensor)
         operator.inputs = np.array(operator.inputs, np.int32)
         operator.inputs[position] = len(graph.tensors) - 1
+    data = np.ascontiguousarray(data, TYPE_NAMES[tensor.type])
     if sum(other.buffer == tensor.buffer for other in graph.tensors) > 1:
-        model.buffers.append(schema.BufferT())
-        tensor.buffer = len(model.buffers) - 1
-    stored = np.ascontiguousarray(data, TYPE_NAMES[tensor.type])
-    model.buffers[tensor.buffer].data = stored.reshape(-1).view(np.uint8)
+        tensor.buffer = add_buffer(model, data)
+    else:
+        model.buffers[tensor.buffer].data = data.reshape(-1).view(np.uint8)
+
+
+def add_buffer(model: schema.ModelT, data: np.ndarray) -> int:
+    """Stores values for a constant tensor to come; gives the buffer's place."""
+    buffer = schema.BufferT()
+    buffer.data = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
+    model.buffers.append(buffer)
+    return len(model.buffers) - 1
 
 
 def paired(model: schema.ModelT, quantized: schema.ModelT) -> list[tuple[schema.OperatorT, schema.OperatorT]]:
@@ -153,3 +166,38 @@ def softmax(model: schema.ModelT) -> schema.OperatorT | None:
     while op_name(model, last) in ("DEQUANTIZE", "QUANTIZE") and last.inputs[0] in made_by:
         last = made_by[last.inputs[0]]
     return last if op_name(model, last) == "SOFTMAX" else None
+
+
+def opcode(model: schema.ModelT, builtin: int) -> int:
+    """Where the operation is in the file's list of kinds, to which it is added if need be."""
+    for index, code in enumerate(model.operatorCodes):
+        if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:
+            return index
+    code = schema.OperatorCodeT()
+    code.builtinCode = code.deprecatedBuiltinCode = builtin
+    code.version = 1
+    model.operatorCodes.append(code)
+    return len(model.operatorCodes) - 1
+
+
+def drop_unused(model: schema.ModelT) -> None:
+    """Removes tensors that nothing reads or writes, and empties their buffers."""
+    graph = model.subgraphs[0]
+    lists = [graph.inputs, graph.outputs, *(each for o in graph.operators for each in (o.inputs, o.outputs))]
+    used = sorted({int(index) for each in lists for index in each if index >= 0})
+    place = {index: number for number, index in enumerate(used)} | {-1: -1}
+    kept = [graph.tensors[index] for index in used]
+    filled = {tensor.buffer for tensor in kept}
+    for tensor in graph.tensors:
+        if tensor.buffer not in filled:
+            model.buffers[tensor.buffer].data = None
+
+    def moved(indices) -> np.ndarray:
+        return np.array([place[int(index)] for index in indices], np.int32)
+
+    for operator in graph.operators:
+        operator.inputs, operator.outputs = moved(operator.inputs), moved(operator.outputs)
+    graph.inputs, graph.outputs, graph.tensors = moved(graph.inputs), moved(graph.outputs), kept
+    for signature in model.signatureDefs or []:
+        for row in (*signature.inputs, *signature.outputs):
+            row.tensorIndex = place[row.tensorIndex]

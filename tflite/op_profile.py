@@ -10,7 +10,7 @@ import numpy as np
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite import child, litert_profiler
-from ghostnet_tf.tflite.flatbuffer import op_name, unpack
+from ghostnet_tf.tflite.flatbuffer import op_name, shared_beginning, unpack
 from ghostnet_tf.tflite.graph import delegated_pieces
 
 # Beginnings of XNNPACK's names, and the file's operations that they may come from. First match counts.
@@ -142,7 +142,7 @@ def _paths(names: list[str]) -> list[str | None]:
     found = []
     for name in names:
         merged = [part.split("/")[:-1] for part in name.split(";") if "/" in part]
-        shared = _shared(merged)
+        shared = shared_beginning(merged)
         if len(shared) == 1:  # the model's own name
             shared = merged[-1]
         found.append("/".join(_without_calls(shared)) or None)
@@ -158,16 +158,6 @@ def _without_calls(path: list[str]) -> list[str]:
     return [layer.removesuffix(call) for layer in takewhile(lambda layer: layer.endswith(call), layers)]
 
 
-def _shared(paths: list[list[str]]) -> list[str]:
-    """The beginning that all `paths` have."""
-    shared = []
-    for parts in zip(*paths, strict=False):
-        if len(set(parts)) > 1:
-            break
-        shared.append(parts[0])
-    return shared
-
-
 def _between(found: list[str | None]) -> list[str | None]:
     """Gaps filled with what their neighbours share."""
     filled = list(found)
@@ -176,7 +166,7 @@ def _between(found: list[str | None]) -> list[str | None]:
             before = next((row for row in reversed(found[:position]) if row), None)
             after = next((row for row in found[position:] if row), None)
             if before and after:
-                filled[position] = "/".join(_shared([before.split("/"), after.split("/")])) or None
+                filled[position] = "/".join(shared_beginning([before.split("/"), after.split("/")])) or None
     return filled
 
 

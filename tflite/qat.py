@@ -77,6 +77,7 @@ def with_learned_ranges(content: bytes, ranges: dict[str, list[float]]) -> bytes
     from ai_edge_litert import schema_py_generated as schema
 
     from ghostnet_tf.tflite.flatbuffer import op_name, pack, unpack
+    from ghostnet_tf.tflite.quantize import set_range
 
     model = unpack(content)
     graph = model.subgraphs[0]
@@ -96,10 +97,7 @@ def with_learned_ranges(content: bytes, ranges: dict[str, list[float]]) -> bytes
             "train again with --qat"
         )
     for index, (low, high) in found.items():
-        quantization = schema.QuantizationParametersT()
-        quantization.min = np.array([low], np.float32)
-        quantization.max = np.array([high if low < high else low + 1], np.float32)  # XNNPACK refuses a scale of 0
-        graph.tensors[index].quantization = quantization
+        set_range(graph.tensors[index], low, high if low < high else low + 1)  # XNNPACK refuses a scale of 0
     return pack(model)
 
 

@@ -90,12 +90,16 @@ def with_ranges(content: bytes, images: Iterable[np.ndarray] | Calibration, meth
             low, high = 0, 255
         elif low == high == 0:
             high = 1  # never active: any scale serves, but none (0) is refused by XNNPACK
-        quantization = schema.QuantizationParametersT()
-        quantization.min, quantization.max = np.array([low], np.float32), np.array([high], np.float32)
-        model.subgraphs[0].tensors[index].quantization = quantization
+        set_range(model.subgraphs[0].tensors[index], low, high)
     for tensor in model.subgraphs[0].tensors:
         tensor.name = short_name(tensor.name.decode()).encode()  # long ones are 2 % of an int8 GhostNet
     return pack(model)
+
+
+def set_range(tensor: schema.TensorT, low: float, high: float) -> None:
+    """The range that `quantized` gives a float tensor."""
+    tensor.quantization = schema.QuantizationParametersT()
+    tensor.quantization.min, tensor.quantization.max = np.array([low], np.float32), np.array([high], np.float32)
 
 
 def quantized(content: bytes, input_type: str, output_type: str) -> bytes:

@@ -12,7 +12,7 @@ import itertools
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from ghostnet_tf.tflite.flatbuffer import op_name, pack, unpack, values
+from ghostnet_tf.tflite.flatbuffer import add_buffer, drop_unused, op_name, opcode, pack, unpack, values
 
 NONE = schema.ActivationFunctionType.NONE
 APART = ("DEPTHWISE_CONV_2D", "PAD", "MEAN", "MUL")  # keep channels apart
@@ -181,11 +181,8 @@ class _Rewriter:
         return values(self.model, self.graph.tensors[index])
 
     def _add_constant(self, like: int, data: np.ndarray, number: int) -> int:
-        buffer = schema.BufferT()
-        buffer.data = np.ascontiguousarray(data).reshape(-1).view(np.uint8)
-        self.model.buffers.append(buffer)
         index = self._add_tensor(like, data.shape, f"part{number}")
-        self.graph.tensors[index].buffer = len(self.model.buffers) - 1
+        self.graph.tensors[index].buffer = add_buffer(self.model, data)
         return index
 
     def _add_tensor(self, like: int, shape: tuple[int, ...] | None, suffix: str) -> int:
@@ -214,38 +211,3 @@ class _Rewriter:
         operator.builtinOptions = schema.AddOptionsT()
         operator.builtinOptions.fusedActivationFunction = activation
         return operator
-
-
-def opcode(model: schema.ModelT, builtin: int) -> int:
-    """Where the operation is in the file's list of kinds, to which it is added if need be."""
-    for index, code in enumerate(model.operatorCodes):
-        if max(code.builtinCode, code.deprecatedBuiltinCode) == builtin:
-            return index
-    code = schema.OperatorCodeT()
-    code.builtinCode = code.deprecatedBuiltinCode = builtin
-    code.version = 1
-    model.operatorCodes.append(code)
-    return len(model.operatorCodes) - 1
-
-
-def drop_unused(model: schema.ModelT) -> None:
-    """Removes tensors that nothing reads or writes, and empties their buffers."""
-    graph = model.subgraphs[0]
-    lists = [graph.inputs, graph.outputs, *(each for o in graph.operators for each in (o.inputs, o.outputs))]
-    used = sorted({int(index) for each in lists for index in each if index >= 0})
-    place = {index: number for number, index in enumerate(used)} | {-1: -1}
-    kept = [graph.tensors[index] for index in used]
-    filled = {tensor.buffer for tensor in kept}
-    for tensor in graph.tensors:
-        if tensor.buffer not in filled:
-            model.buffers[tensor.buffer].data = None
-
-    def moved(indices) -> np.ndarray:
-        return np.array([place[int(index)] for index in indices], np.int32)
-
-    for operator in graph.operators:
-        operator.inputs, operator.outputs = moved(operator.inputs), moved(operator.outputs)
-    graph.inputs, graph.outputs, graph.tensors = moved(graph.inputs), moved(graph.outputs), kept
-    for signature in model.signatureDefs or []:
-        for row in (*signature.inputs, *signature.outputs):
-            row.tensorIndex = place[row.tensorIndex]

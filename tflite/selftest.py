@@ -16,12 +16,11 @@ from ghostnet_tf.tflite.graph import read_graph, structure
 from ghostnet_tf.tflite.metadata import read_metadata
 from ghostnet_tf.tflite.run_folder import need
 from ghostnet_tf.tflite.schemes import FILES
+from ghostnet_tf.untrusted import DAMAGE
 
 # Less agreement than was recorded passes by so much, where the promise was not kept then either: rounding differs
 # between processors, and two of 100 images may change sides.
 SLACK = 0.02
-# What reading a damaged file raises: offsets that lead nowhere, tensors that do not exist, text that is none.
-DAMAGE = (ValueError, LookupError, TypeError, AttributeError)
 
 
 @dataclass(frozen=True)

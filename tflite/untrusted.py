@@ -5,7 +5,6 @@ The interpreter believes what a file says, so a bad one may end its process with
 
 import math
 import re
-import signal
 import struct
 import subprocess
 import sys
@@ -16,7 +15,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf.commands import BAD_INPUT, OK, BadInput, run
-from ghostnet_tf.tflite.child import run_module
+from ghostnet_tf.tflite.child import ending, last_line, run_module
 from ghostnet_tf.tflite.flatbuffer import OP_NAMES, TYPE_NAMES, unpack
 from ghostnet_tf.tflite.timing import check_file, open_model
 from ghostnet_tf.untrusted import DAMAGE, first_line
@@ -71,10 +70,9 @@ def trial(path: Path, num_threads: int = 1) -> None:
         raise BadInput(f"{path} does not end one inference in {TIMEOUT} seconds; {WAY_OUT}") from error
     if child.returncode == OK:
         return
-    said = child.stderr.strip().splitlines()[-1:] or [""]
     if child.returncode == BAD_INPUT:
-        raise BadInput(said[0].removeprefix("error: "))
-    how = f"code {child.returncode}" if child.returncode > 0 else signal.Signals(-child.returncode).name
+        raise BadInput(last_line(child).removeprefix("error: "))
+    how = ending(child).removeprefix("signal ")
     raise BadInput(f"{path} makes the LiteRT interpreter crash ({how}); {WAY_OUT}")
 
 
