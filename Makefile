@@ -3,8 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/installed
 DEMO := runs/demo
+OLDEST ?= .venv-oldest
 
-.PHONY: demo test test-gpu test-arm test-mediapipe lint docs
+.PHONY: demo test test-oldest test-gpu test-arm test-mediapipe lint docs requirements audit
 .DELETE_ON_ERROR:
 
 $(INSTALLED): pyproject.toml
@@ -29,6 +30,13 @@ demo: $(INSTALLED)
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
+# The same with the oldest releases that pyproject.toml allows, in an environment of its own.
+test-oldest:
+	$(PYTHON) -m venv $(OLDEST)
+	$(OLDEST)/bin/python -m pip install --quiet --require-hashes --requirement requirements/oldest.txt
+	$(OLDEST)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	$(OLDEST)/bin/python -m pytest -n 2 --dist loadfile
+
 # On LiteRT's GPU accelerator and on an ARM processor, both emulated. Where the set-up fails, the tests say so and skip.
 test-gpu: $(INSTALLED)
 	-$(BIN)/python tests/tflite/devices/swiftshader.py
@@ -51,3 +59,18 @@ lint: $(INSTALLED)
 # The documentation's site, in site/index.html.
 docs: $(INSTALLED)
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
+
+# Makes the pinned sets of requirements/ again, see its README.md.
+COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --python-version 3.11 \
+  --python-platform x86_64-manylinux_2_28 --custom-compile-command "make requirements"
+requirements: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet 'uv>=0.9'
+	$(COMPILE) --upgrade --extra dev --output-file requirements/newest.txt pyproject.toml
+	$(COMPILE) --upgrade --extra dev --resolution lowest-direct --output-file requirements/oldest.txt pyproject.toml
+	$(COMPILE) --upgrade --output-file requirements/audit.txt requirements/audit.in
+
+# Published weaknesses of the newest set, by PyPI's advisories; what it cannot look up is an error, too.
+audit: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --requirement requirements/audit.txt
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements/newest.txt \
+	  $$(sed -n 's/^\([^# ][^ ]*\) .*/--ignore-vuln \1/p' requirements/excused.txt)
