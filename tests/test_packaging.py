@@ -1,12 +1,15 @@
-"""What the wheel will hold, read from pyproject.toml."""
+"""What the wheel will hold and need, read from pyproject.toml."""
 
 import importlib
+import re
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
@@ -38,6 +41,33 @@ def test_data_files_are_listed():
         if file.is_file() and file.suffix not in (".py", ".pyc") and file not in listed
     }
     assert unlisted == set()
+
+
+def requirements() -> list[Requirement]:
+    project = PROJECT["project"]
+    lines = [*project["dependencies"], *(line for extra in project["optional-dependencies"].values() for line in extra)]
+    return [found for found in map(Requirement, lines) if found.name != project["name"]]
+
+
+def test_every_dependency_has_a_lower_and_an_upper_bound():
+    for found in [*requirements(), *map(Requirement, PROJECT["build-system"]["requires"])]:
+        assert sorted(bound.operator for bound in found.specifier) == ["<", ">="], found
+
+
+@pytest.mark.parametrize("name", ["newest", "oldest"])
+def test_the_pinned_sets_keep_the_bounds(name):
+    """Those of `make test`: what pyproject.toml names, less the extras that its tests do not need."""
+    text = (ROOT / f"requirements/{name}.txt").read_text(encoding="utf-8")
+    pins = dict(re.findall(r"^(\S+)==(\S+) \\\n    --hash=sha256:", text, re.MULTILINE))
+    assert len(pins) == text.count("==") > 100
+    found = {each.name: each for each in requirements() if canonicalize_name(each.name) in pins}
+    assert {each.name for each in requirements()} - set(found) == {"litert-quantizer", "atheris"}
+    for each in found.values():
+        pin = pins[canonicalize_name(each.name)]
+        assert pin in each.specifier, (each, pin)
+        if name == "oldest":
+            (lower,) = (bound.version for bound in each.specifier if bound.operator == ">=")
+            assert pin.startswith(lower.removesuffix(".0")), (each, pin)
 
 
 def test_nothing_called_tflite_or_training_is_importable_as_ours():
