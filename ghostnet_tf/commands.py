@@ -22,6 +22,7 @@ COMMANDS = {
     "list": ("analysis.listing", "the networks, their options, published weights; --table: what each costs"),
     "report": ("tflite.report", "one page about a run: curves, files, accuracy, latency, predictions"),
     "explain": ("tflite.explain", "one page about a photo inside a network: similar feature maps, ghosts"),
+    "layers": ("tflite.layers", "one page about a .tflite file: what each layer costs in time, bytes and noise"),
 }
 
 

@@ -4,13 +4,18 @@ from ghostnet_tf import commands
 from ghostnet_tf.networks import NETWORKS, OPTIONS, option_help
 
 
-def add_model_arguments(group) -> None:
-    """Adds `--model`, `--weights`, the options of networks, `--size` and `--classes` to an argument group."""
+def add_model_arguments(group, default: str = "ghostnet") -> None:
+    """Adds `--model`, `--weights`, the options of networks, `--size` and `--classes` to an argument group.
+
+    Args:
+        group: Of an argument parser.
+        default: What the command takes without `--model`, for its help.
+    """
     group.add_argument(
         "--model",
         metavar="RUN|FILE|NAME",
         help=f"a run folder, a .keras or (of GhostNet) a .weights.h5 file, or one of {', '.join(NETWORKS)}; by default "
-        "ghostnet",
+        f"{default}",
     )
     group.add_argument(
         "--weights",

@@ -6,6 +6,7 @@ from itertools import takewhile
 from pathlib import Path
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
@@ -103,7 +104,7 @@ def layers(content: bytes, operators: list[list]) -> list[str | None]:
     model = unpack(content)
     graph = model.subgraphs[0]
     kinds = [op_name(model, operator) for operator in graph.operators]
-    paths = _paths([graph.tensors[operator.outputs[0]].name.decode() for operator in graph.operators])
+    paths = operation_layers(model)
     with quiet():
         details = TFLiteModel(content).interpreter._get_ops_details()
     pieces = [piece for piece in delegated_pieces(details) if piece]  # empty: nothing reads what it makes
@@ -126,6 +127,12 @@ def layers(content: bytes, operators: list[list]) -> list[str | None]:
                 for position, index in zip(timed, written, strict=True):
                     found[position] = paths[index]
     return _between(found)
+
+
+def operation_layers(model: schema.ModelT) -> list[str | None]:
+    """The layer of each of a file's operations, as its path in the Keras model; `None` where its name does not tell."""
+    graph = model.subgraphs[0]
+    return _paths([graph.tensors[operator.outputs[0]].name.decode() for operator in graph.operators])
 
 
 def _kind(operator: str) -> str | None:

@@ -22,6 +22,7 @@ class LayerComplexity:
         fixed_params: Parameters that training leaves alone (moving statistics, frozen layers).
         macs: Multiply-adds for one image.
         activations: Output elements, of convolutions only.
+        inputs: Names of the layers that it reads.
     """
 
     name: str
@@ -31,6 +32,7 @@ class LayerComplexity:
     fixed_params: int
     macs: int
     activations: int
+    inputs: tuple[str, ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -134,6 +136,7 @@ def complexity(model: "keras.Model", input_shape: tuple[int, ...] | None = None)
                     fixed_params=sum(math.prod(weight.shape) for weight in fresh if not weight.trainable),
                     macs=macs,
                     activations=math.prod(shape[1:]) if kind in ("conv", "depthwise") else 0,
+                    inputs=tuple(tensor._keras_history.operation.name for tensor in node.input_tensors),
                 )
             )
     return Complexity(tuple(rows))
