@@ -19,6 +19,7 @@ COMMANDS = {
     "evaluate": ("training.evaluate", "measure accuracy of a run, a .keras or a .tflite file"),
     "convert": ("tflite.convert", "convert to fp32, fp16, dynamic and int8 .tflite files, verified"),
     "benchmark": ("tflite.benchmark", "time .tflite files against each other"),
+    "choose": ("tflite.choose", "propose width and image size for a time limit, measured on this machine"),
     "list": ("analysis.listing", "the networks, their options, published weights; --table: what each costs"),
     "report": ("tflite.report", "one page about a run: curves, files, accuracy, latency, predictions"),
     "explain": ("tflite.explain", "one page about a photo inside a network: similar feature maps, ghosts"),

@@ -12,6 +12,8 @@ class TFLiteModel:
     Args:
         model: Path of the file, or its bytes.
         num_threads: CPU threads of the interpreter.
+        input_shape: With the batch, instead of the file's own, for the first input. Networks without an operation that
+            has its shape as a constant, such as ours, then compute what a file converted for that shape does.
 
     Attributes:
         interpreter: The allocated `ai_edge_litert` interpreter.
@@ -21,11 +23,15 @@ class TFLiteModel:
         names: Of inputs and outputs in the file's signature, by tensor index; empty for a file without one.
     """
 
-    def __init__(self, model: Path | str | bytes, num_threads: int = 1):
+    def __init__(
+        self, model: Path | str | bytes, num_threads: int = 1, input_shape: tuple[int, int, int, int] | None = None
+    ):
         from ai_edge_litert.interpreter import Interpreter
 
         source = {"model_content": model} if isinstance(model, bytes) else {"model_path": str(model)}
         self.interpreter = Interpreter(**source, num_threads=num_threads)
+        if input_shape is not None:
+            self.interpreter.resize_tensor_input(self.interpreter.get_input_details()[0]["index"], input_shape)
         self.interpreter.allocate_tensors()
         self.input = self.interpreter.get_input_details()[0]
         self.names = _signature_names(self.interpreter)

@@ -21,6 +21,7 @@ SOUND = {
     "evaluate": ["--model", "absent.keras", "--data", "digits"],
     "convert": ["--int8", "--model", "absent.keras"],
     "benchmark": ["absent.tflite"],
+    "choose": ["--max-ms", "5"],
     "list": [],
     "report": ["--run", "absent"],
 }

@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 FOREGROUND = "#010203"  # stands for the page's own text colour until the SVG is finished
@@ -73,6 +73,50 @@ def profiles(path: Path, found: Sequence[dict], title: str) -> None:
                 plot.margins(x=0.12, y=0.02)
                 plot.spines[["top", "right"]].set_visible(False)
             axes[0].set_title(row["file"], loc="left", fontsize=10)
+        with written_whole(path) as temporary:
+            figure.savefig(temporary, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
+def scaling(path: Path, rows: Sequence[dict], fits: Mapping[tuple[str, str], Callable[[float, float], float]]) -> None:
+    """Draws time and peak memory against the size of the images: measured as points, fitted as lines, by width.
+
+    Args:
+        path: Of the picture, `.svg` or `.png`, replaced if it exists.
+        rows: With `scheme`, `width`, `size`, `ratio` and `peak_memory_mb`; the last may be `None`.
+        fits: By scheme and name, of width and size.
+    """
+    import matplotlib
+    import numpy as np
+    from matplotlib.figure import Figure
+
+    from ghostnet_tf.commands import written_whole
+
+    units = {"ratio": "time, in that of the scheme's width 1.0 at 224", "peak_memory_mb": "peak memory, MB"}
+    units = {name: label for name, label in units.items() if any(row[name] is not None for row in rows)}
+    groups = dict.fromkeys((row["scheme"], row["width"]) for row in rows)
+    widths = sorted({width for _, width in groups})
+    colours = dict(zip(widths, matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(widths))), strict=True))
+    sizes = sorted({row["size"] for row in rows})
+    smooth = np.geomspace(sizes[0], sizes[-1], 50)
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ghostnet-tf", "font.size": 9}):
+        figure = Figure(figsize=(11, 4.6), layout="constrained")
+        for axes, (name, label) in zip(figure.subplots(1, len(units), squeeze=False)[0], units.items(), strict=True):
+            for scheme, width in groups:
+                same = [row for row in rows if (row["scheme"], row["width"]) == (scheme, width)]
+                style = {"color": colours[width], "label": f"{scheme}, width {width:g}"}
+                whole = scheme == "fp32"
+                values = [np.nan if row[name] is None else row[name] for row in same]
+                axes.plot(
+                    [row["size"] for row in same], values, "o" if whole else "s", mfc=None if whole else "none", **style
+                )
+                if (scheme, name) in fits:
+                    fitted = [fits[scheme, name](width, size) for size in smooth]
+                    axes.plot(smooth, fitted, "-" if whole else ":", color=colours[width], linewidth=1)
+            axes.set(xscale="log", yscale="log", xlabel="pixels a side", title=label, xticks=sizes, xticklabels=sizes)
+            axes.minorticks_off()
+            axes.grid(alpha=0.25)
+            axes.spines[["top", "right"]].set_visible(False)
+        axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
         with written_whole(path) as temporary:
             figure.savefig(temporary, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
 

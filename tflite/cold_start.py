@@ -11,9 +11,15 @@ from ghostnet_tf.tflite import child
 
 
 def cold_start(
-    path: Path, *, num_threads: int = 1, warmup_runs: int = 5, clock: str = "wall", seed: int = 0
+    path: Path,
+    *,
+    num_threads: int = 1,
+    warmup_runs: int = 5,
+    clock: str = "wall",
+    seed: int = 0,
+    input_shape: tuple[int, int, int, int] | None = None,
 ) -> dict[str, float | None]:
-    """Opens the file at `path` in a new process and runs it `warmup_runs` times.
+    """Opens the file at `path` in a new process, for inputs of `input_shape`, and runs it `warmup_runs` times.
 
     Returns:
         Milliseconds: `init_ms` (reading the file, allocating, preparing the delegate), `first_ms` (the first
@@ -24,7 +30,7 @@ def cold_start(
     Raises:
         CommandError: If the process fails.
     """
-    words = [path, num_threads, warmup_runs, clock, seed]
+    words = [path, num_threads, warmup_runs, clock, seed, *(input_shape or ())]
     return child.in_own_process("cold_start", words, f"running {path}")
 
 
@@ -42,7 +48,9 @@ def peak_memory() -> int | None:
     return None
 
 
-def _child(path: str, num_threads: str, warmup_runs: str, clock: str, seed: str) -> dict[str, float | None]:
+def _child(
+    path: str, num_threads: str, warmup_runs: str, clock: str, seed: str, *input_shape: str
+) -> dict[str, float | None]:
     import ai_edge_litert.interpreter  # noqa: F401 - importing it is not the file's cost
 
     from ghostnet_tf.tflite import timing
@@ -50,7 +58,7 @@ def _child(path: str, num_threads: str, warmup_runs: str, clock: str, seed: str)
     read_clock = timing.clock(clock, int(num_threads))
     before = peak_memory()
     start = read_clock()
-    model = timing.open_model(Path(path), int(num_threads))
+    model = timing.open_model(Path(path), int(num_threads), tuple(map(int, input_shape)) or None)
     init = (read_clock() - start) / 1e6
     timing.fill_inputs(model, int(seed))
     runs = [timing.timed(model.interpreter.invoke, read_clock) for _ in range(int(warmup_runs))]

@@ -45,12 +45,12 @@ def check_file(path: Path) -> None:
     raise commands.BadInput(f"{path} is not a TensorFlow Lite file (no identifier TFL3 at byte 4); {way_out}")
 
 
-def open_model(path: Path, num_threads: int = 1) -> TFLiteModel:
+def open_model(path: Path, num_threads: int = 1, input_shape: tuple[int, int, int, int] | None = None) -> TFLiteModel:
     """The file at `path`, ready to run; `BadInput` if it is none or the interpreter refuses it."""
     check_file(path)
     try:
         with quiet():
-            return TFLiteModel(path, num_threads)
+            return TFLiteModel(path, num_threads, input_shape)
     except (ValueError, RuntimeError) as error:
         reason = str(error).strip().splitlines()[0]
         raise commands.BadInput(f"the LiteRT interpreter refuses {path}: {reason}") from error
