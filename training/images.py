@@ -6,11 +6,12 @@ import zlib
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from ghostnet_tf.untrusted import DAMAGE, first_line
 
 EXTENSIONS = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")  # Pillow would run Ghostscript on others, with files on disk
 CROP_FRACTION = 0.875  # share of the shorter side that a 224-pixel evaluation crop keeps, as published
 SMALL_SIZE = 96  # pixels; smaller inputs are not cropped
 
@@ -28,8 +29,9 @@ def list_photos(folder: Path) -> list[Path]:
 def read_image(source: Path | str | bytes, *, sketch: bool = False) -> np.ndarray:
     """Decodes an image file (or its bytes) to uint8 RGB `(height, width, 3)`, upright by its EXIF orientation.
 
-    Of an animation the first picture counts; transparency is dropped, 16 bits become 8. More than 179 million pixels
-    (Pillow's limit) are refused before they are decoded.
+    What is no image of `FORMATS` is refused, whatever its name says; nothing is written to disk. Of an animation the
+    first picture counts; transparency is dropped, 16 bits become 8. More than 179 million pixels (Pillow's limit) are
+    refused before they are decoded.
 
     Args:
         source: The file or its bytes.
@@ -41,11 +43,14 @@ def read_image(source: Path | str | bytes, *, sketch: bool = False) -> np.ndarra
     try:
         with (
             io.BytesIO(source) if isinstance(source, bytes) else Path(source).open("rb") as file,
-            Image.open(file) as image,
+            Image.open(file, formats=FORMATS) as image,
         ):
             if sketch:
                 image.draft("RGB", (1, 1))
             return _rgb(ImageOps.exif_transpose(image))
+    except UnidentifiedImageError as error:
+        kinds = f"{', '.join(FORMATS[:-1])} or {FORMATS[-1]}"
+        raise UnreadableImage(f"no {kinds} image, or damaged at its beginning") from error
     except (*DAMAGE, Image.DecompressionBombError, struct.error, zlib.error) as error:
         raise UnreadableImage(first_line(error)) from error
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import EpsImagePlugin, Image
 
 from ghostnet_tf.training.images import UnreadableImage, evaluation_image, list_photos, read_image
 
@@ -34,6 +34,15 @@ def test_what_is_no_image_is_named_so(tmp_path, damage):
     broken.write_bytes(whole.read_bytes()[:300] if damage is None else damage)
     with pytest.raises(UnreadableImage):
         read_image(broken)
+
+
+def test_no_program_is_run_for_a_photo(tmp_path, monkeypatch):
+    """Pillow gives PostScript to Ghostscript, in a temporary file."""
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("Ghostscript was called"))
+    path = tmp_path / "photo.jpg"
+    Image.new("RGB", (8, 8)).save(path, "EPS")
+    with pytest.raises(UnreadableImage, match="no BMP, GIF, JPEG, PNG, TIFF or WEBP image"):
+        read_image(path)
 
 
 def test_evaluation_keeps_the_centre():
