@@ -21,6 +21,7 @@ COMMANDS = {
     "benchmark": ("tflite.benchmark", "time .tflite files against each other"),
     "choose": ("tflite.choose", "propose width and image size for a time limit, measured on this machine"),
     "list": ("analysis.listing", "the networks, their options, published weights; --table: what each costs"),
+    "serve": ("tflite.serve", "a local page: drop a photo, see what .tflite files answer"),
     "report": ("tflite.report", "one page about a run: curves, files, accuracy, latency, predictions"),
     "explain": ("tflite.explain", "one page about a photo inside a network: similar feature maps, ghosts"),
     "layers": ("tflite.layers", "one page about a .tflite file: what each layer costs in time, bytes and noise"),

@@ -22,6 +22,7 @@ SOUND = {
     "convert": ["--int8", "--model", "absent.keras"],
     "benchmark": ["absent.tflite"],
     "choose": ["--max-ms", "5"],
+    "serve": ["absent.tflite"],
     "list": [],
     "report": ["--run", "absent"],
 }

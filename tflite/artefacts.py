@@ -39,10 +39,21 @@ def paths(output: Path | None, folder: Path, stem: str, schemes: Iterable[str]) 
         return {scheme: folder / f"{stem}_{scheme}.tflite" for scheme in schemes}
     if len(schemes) > 1:
         raise BadInput(f"expected --output as a folder for several schemes ({', '.join(schemes)}). Received: {output}")
-    claimed = re.search(rf"[_-]({'|'.join(FILES)})$", output.stem)
+    claimed = _claimed(output)
     if claimed and claimed[1] != schemes[0]:
         raise BadInput(f"expected a name that does not claim another scheme than {schemes[0]}. Received: {output}")
     return {schemes[0]: output}
+
+
+def in_scheme(path: Path, scheme: str) -> Path | None:
+    """Where the file of another scheme lies, by the name of one; `None` if that name ends in no scheme."""
+    claimed = _claimed(path)
+    return path.with_name(f"{path.stem[: claimed.start(1)]}{scheme}{path.suffix}") if claimed else None
+
+
+def _claimed(path: Path) -> re.Match | None:
+    """The scheme at the end of a file's name."""
+    return re.search(rf"[_-]({'|'.join(FILES)})$", path.stem)
 
 
 def sidecar(path: Path) -> Path:

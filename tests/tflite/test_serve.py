@@ -1,0 +1,393 @@
+"""The page where one tries a model: real HTTP with a server in this process, a process of its own, a real browser."""
+
+import contextlib
+import http.client
+import importlib.util
+import io
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import EpsImagePlugin, Image
+
+from ghostnet_tf.commands import BAD_INPUT
+from ghostnet_tf.tflite import serve
+from ghostnet_tf.tflite.answers import Comparison
+from ghostnet_tf.tflite.flatbuffer import op_name, pack, replace_constant, softmax, unpack, values, with_outputs
+from ghostnet_tf.tflite.local_page import LIMIT, Server
+from ghostnet_tf.tflite.metadata import Metadata, with_metadata
+from ghostnet_tf.tflite.schemes import convert
+from ghostnet_tf.training.data import load_data
+from ghostnet_tf.training.images import evaluation_image, read_image
+from ghostnet_tf.training.predict import load_predictor
+
+ROOT = Path(__file__).resolve().parents[2]
+LABELS = (*"012345678", "<b>nine</b>")
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 8 8\n%%EndComments\nshowpage\n%%EOF\n"
+opened: list[str] | None = None  # files that Python opens to write, while it is a list
+
+
+def _watch(event: str, arguments: tuple) -> None:
+    if opened is not None and event == "open" and arguments[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT):
+        opened.append(str(arguments[0]))
+
+
+sys.addaudithook(_watch)
+
+
+def labelled(content: bytes, labels: tuple[str, ...] | None = LABELS, **others) -> bytes:
+    return with_metadata(content, Metadata("digits", "a test", "1", None, "", labels, **others))
+
+
+@pytest.fixture(scope="module")
+def contents(digits_model) -> dict[str, bytes]:
+    """Scheme -> a file without metadata; `contrary` is fp32 with the classifier's weights negated."""
+    images = load_data("digits", size=32).train.images()[:50]
+    made = {
+        "int8": convert(digits_model, "int8", representative_dataset=images),
+        "fp32": convert(digits_model, "fp32"),
+    }
+    model = unpack(made["fp32"])
+    graph = model.subgraphs[0]
+    dense = next(operator for operator in graph.operators if op_name(model, operator) == "FULLY_CONNECTED")
+    replace_constant(model, dense, 1, -values(model, graph.tensors[dense.inputs[1]]))
+    return made | {"contrary": pack(model)}
+
+
+@pytest.fixture(scope="module")
+def files(contents, tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp("serve")
+    paths = {name: folder / f"a_rather_long_name_of_digits_32_{name}.tflite" for name in contents}
+    for name, content in contents.items():
+        paths[name].write_bytes(labelled(content))
+    return paths
+
+
+@contextlib.contextmanager
+def served(*paths: Path):
+    with Server(0, Comparison(paths)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture(scope="module")
+def server(files):
+    with served(files["int8"], files["fp32"]) as running:
+        yield running
+
+
+def ask(server, body: bytes | None = None, method: str = "POST", path: str = "/answers", **headers: str):
+    """Status, headers and content of a reply."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.server_port, timeout=60)
+    headers = {name.replace("_", "-"): value.format(port=server.server_port) for name, value in headers.items()}
+    with contextlib.closing(connection):
+        connection.request(method, path, body, headers)
+        reply = connection.getresponse()
+        return reply.status, reply.headers, reply.read()
+
+
+def answers(server, photo: bytes) -> dict:
+    status, _, content = ask(server, photo)
+    assert status == 200, content
+    return json.loads(content)
+
+
+def encoded(pixels: np.ndarray, kind: str = "PNG", **options) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(pixels)).save(file, kind, **options)
+    return file.getvalue()
+
+
+@pytest.fixture(scope="module")
+def digit() -> np.ndarray:
+    """Pixels of a photo that is no square: a digit with a border at its sides."""
+    data = load_data("digits", size=32).test
+    seven = data.images()[list(data.labels).index(7)]
+    return np.pad(seven.repeat(4, 0).repeat(4, 1), ((0, 0), (20, 36), (0, 0)))
+
+
+def test_answers_are_those_of_the_predictor_of_evaluate(server, files, digit):
+    photo = encoded(digit, "JPEG")
+    answer = answers(server, photo)
+    firsts = []
+    for name, found in zip(("int8", "fp32"), answer["files"], strict=True):
+        predictor = load_predictor(files[name])
+        scores = predictor.predict(evaluation_image(read_image(photo), 32)[None])[0]
+        best = np.argsort(-scores, kind="stable")[:5]
+        assert found["guesses"] == [{"label": LABELS[index], "score": float(scores[index])} for index in best]
+        assert (found["name"], found["file"], found["bytes"]) == (name, files[name].name, files[name].stat().st_size)
+        assert 0 < found["median_ms"] < 1000
+        firsts.append(best[0])
+    assert firsts == [7, 7]
+    assert answer["agree"] is True
+    assert answer["verdict"] == "int8 and fp32 agree: 7"
+    assert answer["picture"].startswith("data:image/png;base64,")
+
+
+def test_files_that_differ(files, digit):
+    with served(files["fp32"], files["contrary"]) as server:
+        answer = answers(server, encoded(digit))
+    assert answer["agree"] is False
+    first, other = (file["guesses"][0]["label"] for file in answer["files"])
+    assert answer["verdict"] == f"They differ: fp32 says {first}, {files['contrary'].name} says {other}"
+    assert first != other
+
+
+def test_a_single_file_that_gives_no_probabilities(contents, digit, tmp_path):
+    model = unpack(contents["fp32"])
+    path = tmp_path / "logits.tflite"
+    path.write_bytes(with_outputs(model, [softmax(model).inputs[0]]))
+    answer = Comparison([path]).answer(encoded(digit))
+    assert answer["files"][0]["name"] == "logits.tflite"
+    assert answer["files"][0]["probabilities"] is False
+    assert answer["agree"] is None
+    assert answer["verdict"] == "class 7"
+
+
+def test_a_turned_photo_gets_the_answers_of_the_upright_one(server, digit):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored a quarter turn to the left
+    upright, turned = answers(server, encoded(digit)), answers(server, encoded(np.rot90(digit), exif=exif))
+    assert [file["guesses"] for file in turned["files"]] == [file["guesses"] for file in upright["files"]]
+    assert turned["picture"] == upright["picture"]
+
+
+def test_photos_at_the_same_time_get_their_own_answers(server):
+    photos = [encoded(image) for image in load_data("digits", size=32).test.images()[:8]]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda photo: answers(server, photo), photos))
+    alone = [answers(server, photo) for photo in photos]
+    assert [row["verdict"] for row in together] == [row["verdict"] for row in alone]
+    assert len({row["verdict"] for row in alone}) > 3
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "message"),
+    [
+        ({"body": b"not an image"}, 400, "expected a photo. Received: 12 bytes, no BMP, GIF, JPEG, PNG"),
+        ({"body": b""}, 400, "expected a photo. Received: 0 bytes"),
+        (
+            {"body": encoded(np.zeros((64, 64, 3), np.uint8), "JPEG")[:400]},
+            400,
+            "expected a photo. Received: 400 bytes",
+        ),
+        ({"Content_Length": str(LIMIT + 1)}, 413, "expected a photo of at most 32 MB. Received: 32.0 MB"),
+        ({"Content_Length": "9" * 5000}, 400, "expected a Content-Length"),
+        ({"Content_Length": "-1"}, 400, "expected a Content-Length"),
+        ({"Transfer_Encoding": "chunked"}, 411, "in one piece"),
+        ({"Host": "evil.example:{port}"}, 403, "expected the page to be opened as http://127.0.0.1"),
+        ({"Host": "127.0.0.1"}, 403, "expected the page to be opened as"),
+        ({"method": "GET", "path": "/", "Host": "evil.example"}, 403, "expected the page to be opened as"),
+        ({"Origin": "http://evil.example"}, 403, "from the page itself"),
+        ({"Origin": "http://127.0.0.1:1"}, 403, "from the page itself"),
+        ({"Origin": "null"}, 403, "from the page itself"),
+        ({"path": "/"}, 404, "expected POST /answers"),
+        ({"method": "GET"}, 404, "expected GET /. Received: /answers"),
+        ({"method": "GET", "path": "/../serve.py"}, 404, "expected GET /. Received: /../serve.py"),
+        ({"method": "DELETE"}, 501, "DELETE"),
+    ],
+)
+def test_what_is_refused_says_so_in_json(server, request_, status, message):
+    received, headers, content = ask(server, **request_)
+    assert received == status
+    assert headers["Content-Type"] == "application/json"
+    (said,) = json.loads(content).values()
+    assert message in said and "\n" not in said
+
+
+def test_the_page_asks_from_its_own_origin(server, digit):
+    for host in ("127.0.0.1:{port}", "localhost:{port}"):
+        assert ask(server, encoded(digit), Host=host, Origin=f"http://{host}")[0] == 200
+
+
+def test_the_page_needs_nothing_from_elsewhere(server):
+    status, headers, content = ask(server, method="GET", path="/")
+    assert status == 200
+    page = content.decode()
+    assert not re.search(r"https?:|@import|url\(", page)
+    policy = dict(rule.split(" ", 1) for rule in headers["Content-Security-Policy"].split("; "))
+    assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
+    assert policy["script-src"].count("sha256-") == page.count("<script>") == 1
+    assert "unsafe" not in headers["Content-Security-Policy"]
+    assert "Python" not in headers["Server"]
+
+
+def test_no_photo_is_written(server, digit, tmp_path, monkeypatch):
+    global opened
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(EpsImagePlugin, "Ghostscript", lambda *_, **__: pytest.fail("it reads from a file"))
+    sent = [encoded(digit, kind) for kind in ("JPEG", "PNG", "GIF", "TIFF", "WEBP", "BMP")]
+    sent.append(encoded(np.random.default_rng(0).integers(0, 256, (1500, 1500, 3), np.uint8)))
+    opened = []
+    try:
+        assert [ask(server, photo)[0] for photo in [*sent, EPS]] == [200] * len(sent) + [400]
+        assert opened == []
+        (tmp_path / "seen").touch()
+        assert opened == [str(tmp_path / "seen")], "the watch is on"
+    finally:
+        opened = None
+
+
+def test_the_fp32_file_beside_a_single_one_is_shown(tmp_path):
+    int8, other, fp32 = (tmp_path / f"net_{name}.tflite" for name in ("int8_qat", "mine", "fp32"))
+    assert serve.shown([int8]) == ([int8], "net_int8_qat.tflite alone: there is no net_fp32.tflite beside it")
+    fp32.touch()
+    assert serve.shown([int8]) == ([int8, fp32], "net_int8_qat.tflite, and net_fp32.tflite beside it")
+    for files in ([fp32], [other], [int8, other]):
+        assert serve.shown(files) == (files, None)
+
+
+def test_class_names_of_a_run(contents, digit, tmp_path):
+    (tmp_path / "config.toml").touch()
+    path = tmp_path / "digits_fp32.tflite"
+    path.write_bytes(contents["fp32"])
+    for names in ("zero one two three four five six seven eight nine", "a b c"):
+        (tmp_path / "labels.txt").write_text(names.replace(" ", "\n") + "\n")
+        if names.startswith("zero"):
+            assert Comparison([path]).answer(encoded(digit))["verdict"].startswith("seven, ")
+    assert serve.main([str(path), "--no-browser"]) == BAD_INPUT
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda content: labelled(content, mean=127.5, std=127.5), "whose metadata ask for (pixel - 127.5) / 127.5"),
+        (
+            lambda content: labelled(content, LABELS[::-1]),
+            "expected files with the same classes. Received: other names",
+        ),
+        (lambda content: b"none", "is not a TensorFlow Lite file"),
+    ],
+)
+def test_files_that_cannot_be_compared(contents, files, tmp_path, capsys, change, message):
+    path = tmp_path / "other.tflite"
+    path.write_bytes(change(contents["fp32"]))
+    assert serve.main([str(files["int8"]), str(path), "--no-browser"]) == BAD_INPUT
+    said = capsys.readouterr()
+    assert message in said.err and said.err.count("\n") == 1
+    assert said.out == ""
+
+
+def test_a_port_that_is_taken(server, files, capsys):
+    words = [str(files["fp32"]), "--no-browser", "--port", str(server.server_port)]
+    assert serve.main(words) == BAD_INPUT
+    assert "give another --port, or 0 for a free one" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        serve.main([*words[:-1], "65536"])
+
+
+@contextlib.contextmanager
+def interruptible():
+    """Children answer Ctrl-C even where this process does not, as in the background of a shell."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def test_the_command_serves_until_ctrl_c(files, digit, tmp_path):
+    folders = {name: tmp_path / name for name in ("here", "temporary")}
+    for folder in folders.values():
+        folder.mkdir()
+    words = [sys.executable, ROOT / "tflite" / "serve.py", files["int8"], "--no-browser", "--port=0"]
+    environment = os.environ | {"TMPDIR": str(folders["temporary"])}
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with interruptible(), subprocess.Popen(words, cwd=folders["here"], env=environment, **pipes) as process:
+        try:
+            assert process.stdout.readline() == f"{files['int8'].name}, and {files['fp32'].name} beside it\n"
+            address = process.stdout.readline().strip()
+            port = re.fullmatch(r"http://127\.0\.0\.1:(\d+)/", address)[1]
+            connection = http.client.HTTPConnection("127.0.0.1", int(port), timeout=60)
+            connection.request("POST", "/answers", encoded(digit))
+            assert json.loads(connection.getresponse().read())["verdict"] == "int8 and fp32 agree: 7"
+            connection.close()
+        finally:
+            process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert said == "Ctrl-C ends it\ninterrupted\n"
+    assert not [file for folder in folders.values() for file in folder.iterdir()]
+
+
+@pytest.fixture(scope="module")
+def chromium():
+    spec = importlib.util.spec_from_file_location("browser", ROOT / "docs" / "browser.py")
+    browser = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(browser)
+    program = browser.find()
+    if program is None:
+        pytest.skip("needs Chromium: apt install chromium")
+    with browser.Chromium(program) as running:
+        yield running
+
+
+def test_in_a_browser(chromium, server, digit, tmp_path):
+    photo, text, large = tmp_path / "a seven.jpg", tmp_path / "text.png", tmp_path / "large.png"
+    photo.write_bytes(encoded(digit, "JPEG"))
+    text.write_text("not an image")
+    with large.open("wb") as file:
+        file.truncate(LIMIT + 1)
+
+    chromium.open(server.address, 360, 640)
+    chromium.press("Tab")
+    assert chromium.script("document.activeElement.id") == "photo"
+    chromium.press("Enter")  # opens the file dialogue
+    chromium.choose(photo, text)
+    chromium.wait("document.querySelectorAll('section').length === 2")
+    assert chromium.script("document.activeElement.id") == "photo", "the next photo is one key away"
+    assert chromium.script("[...document.querySelectorAll('h2')].map((h) => h.textContent)") == [
+        "text.png",
+        "a seven.jpg",
+    ]
+    refused, verdict = (
+        chromium.script(f"document.querySelector('{kind}').textContent") for kind in (".error", ".agree")
+    )
+    assert refused.startswith("expected a photo. Received: 12 bytes, no BMP")
+    assert verdict == "int8 and fp32 agree: 7"
+    assert chromium.script("document.querySelector('[role=status]').textContent") == f"text.png: {refused}"
+    shown = "[...document.querySelectorAll('tbody tr')].map((row) => [...row.children].map((c) => c.innerText))"
+    rows = chromium.script(shown)
+    expected = answers(server, photo.read_bytes())["files"]
+    for place, row in enumerate(rows[:5]):
+        guesses = [file["guesses"][place] for file in expected]
+        assert [" ".join(cell.split()) for cell in row] == [
+            str(place + 1),
+            *(f"{guess['label']} {100 * guess['score']:.1f} %" for guess in guesses),
+        ]
+    assert rows[5][0] == "time" and all(cell.endswith(" ms") for cell in rows[5][1:])
+    widths = chromium.script("[...document.querySelectorAll('.bar div')].map((bar) => bar.style.width)")
+    assert widths[0] == f"{100 * expected[0]['guesses'][0]['score']:.1f}%"
+    for width in (360, 1280):  # nothing sticks out
+        chromium.resize(width, 640)
+        assert chromium.script("document.documentElement.scrollWidth") <= width
+
+    chromium.drop(photo, 100, 100)
+    chromium.wait("document.querySelectorAll('section').length === 3")
+    file = "new File([new Uint8Array([1])], 'pasted.png', {type: 'image/png'})"
+    pasted = f"const data = new DataTransfer(); data.items.add({file});"
+    chromium.script(f"{{{pasted} document.dispatchEvent(new ClipboardEvent('paste', {{clipboardData: data}}))}}")
+    chromium.wait("document.querySelectorAll('section').length === 4")
+    chromium.press("Enter")
+    chromium.choose(large)
+    chromium.wait("document.querySelectorAll('section').length === 5")
+    assert chromium.script("document.querySelector('section p').textContent").startswith(
+        "expected a photo of at most 32 MB"
+    )
+    # An error's status is told on the console as well; anything else would be a mistake of the page.
+    assert {re.sub(r"\d+ \(.*\)", "N", text) for text in chromium.complaints} == {
+        "Failed to load resource: the server responded with a status of N"
+    }
