@@ -121,8 +121,11 @@ class _Builder:
         if step.is_a((keras.layers.Dropout,)):
             return self.kit.tf_keras.layers.Dropout(step.operation.rate, name=step.name)(x)
         if step.is_a((keras.layers.Rescaling,)):
-            # A depthwise convolution in the file: with one weight a channel, int8 loses nothing of it.
+            # A depthwise convolution in the file. Its only weight of a channel is 127 steps there: int8 loses nothing
+            # of it, and the bias is in such steps, the input's being 1.
             scale, offset = (np.asarray(value, np.float32) for value in (step.operation.scale, step.operation.offset))
+            if self.quantized:
+                offset = np.round(offset / (scale / 127)) * (scale / 127)
             return self._function(step.name, lambda x: x * scale + offset, x)
         if step.activates("hard_sigmoid"):
             x = self._function(f"{step.name}_relu6", lambda x: tf.nn.relu6(x + 3.0), x)
