@@ -197,6 +197,7 @@ def draw(path: Path, rows: list[dict], title: str) -> None:
                 )
                 _draw_one(axes, shown)
                 axes.set_title(f"k = {kernel}, s = {ratio}", fontsize=9)
+        grid[0, 0].set_ylim(bottom=0)
         for axes in grid[-1]:
             axes.set_xlabel("d")
         for axes in grid[:, 0]:
@@ -217,7 +218,6 @@ def _draw_one(axes, rows: list[dict]) -> None:
     bounds = [[abs(row["speedup"] - (row[name] or row["speedup"])) for row in rows] for name in BOUNDS]
     axes.errorbar(windows, measured, bounds, color="#d9730d", marker="s", markersize=4, label="time, measured")
     axes.set_xticks(windows)
-    axes.set_ylim(bottom=0)
     axes.grid(alpha=0.25)
     axes.spines[["top", "right"]].set_visible(False)
 
