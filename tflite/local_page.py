@@ -14,7 +14,7 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from ghostnet_tf.commands import BadInput
-from ghostnet_tf.tflite import pages
+from ghostnet_tf.tflite import pages, predictions
 from ghostnet_tf.tflite.answers import TOP, Comparison, NoAnswer
 from ghostnet_tf.training.images import EXTENSIONS
 
@@ -50,7 +50,7 @@ class Server(http.server.ThreadingHTTPServer):
             "serve.html",
             {
                 "title": "Try a model",
-                "rendering": "pixelated",
+                "rendering": "pixelated" if comparison.about[0]["size"] < predictions.PICTURE_SIZE else "auto",
                 "files": comparison.about,
                 "classes": len(comparison.classes),
                 "top": min(TOP, len(comparison.classes)),

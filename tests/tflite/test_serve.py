@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import webbrowser
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -287,6 +288,18 @@ def test_a_port_that_is_taken(server, files, capsys):
     assert "give another --port, or 0 for a free one" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         serve.main([*words[:-1], "65536"])
+
+
+def test_the_browser_is_opened_at_the_address(files, monkeypatch, capsys):
+    addresses = []
+
+    def until_ctrl_c(server):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(webbrowser, "open", addresses.append)
+    monkeypatch.setattr(Server, "serve_forever", until_ctrl_c)
+    assert serve.main([str(files["fp32"])]) == 130
+    assert [capsys.readouterr().out.strip()] == addresses
 
 
 @contextlib.contextmanager
