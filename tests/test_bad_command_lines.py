@@ -23,6 +23,7 @@ SOUND = {
     "benchmark": ["absent.tflite"],
     "choose": ["--max-ms", "5"],
     "serve": ["absent.tflite"],
+    "layers": ["absent.tflite"],
     "list": [],
     "report": ["--run", "absent"],
 }
