@@ -88,6 +88,7 @@ def scaling(path: Path, rows: Sequence[dict], fits: Mapping[tuple[str, str], Cal
     import matplotlib
     import numpy as np
     from matplotlib.figure import Figure
+    from matplotlib.ticker import LogLocator
 
     from ghostnet_tf.commands import written_whole
 
@@ -113,6 +114,8 @@ def scaling(path: Path, rows: Sequence[dict], fits: Mapping[tuple[str, str], Cal
                     fitted = [fits[scheme, name](width, size) for size in smooth]
                     axes.plot(smooth, fitted, "-" if whole else ":", color=colours[width], linewidth=1)
             axes.set(xscale="log", yscale="log", xlabel="pixels a side", title=label, xticks=sizes, xticklabels=sizes)
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_formatter("{x:g}")
             axes.minorticks_off()
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)

@@ -29,7 +29,7 @@ SIZES = range(96, 513, 32)
 # (size / 224) / width of the published networks, which are 0.5 to 1.3 wide at 224 pixels.
 PROPORTIONS = (1 / 1.3, 1 / 0.5)
 # What is measured, by width: each is converted once, and its file takes images of other sizes too.
-POINTS = {0.25: (96, 160), 1.0: (160, 288), 2.0: (352, 512)}
+POINTS = {0.25: (96, 160, 224), 1.0: (96, 192, 288), 2.0: (352, 512)}
 SMALLEST = (0.25, 96)
 WARMUP_RUNS = 3
 

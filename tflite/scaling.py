@@ -10,17 +10,18 @@ from ghostnet_tf.networks import NETWORKS
 
 BASE = NETWORKS["ghostnet"].size  # pixels a side; sizes count relative to it
 IMAGES = 2  # synthetic ones that calibrate int8: ranges do not change the time
-TERMS = ("1", "w²", "w·a", "w²·a")  # w: width, a: (size / 224)²
+TERMS = ("1", "w²", "a", "w·a", "w²·a")  # w: width, a: (size / 224)²
 
 
 def terms(width: np.ndarray | float, size: np.ndarray | float) -> np.ndarray:
-    """What the model of `fit` is a sum of, `(…, 4)`.
+    """What the model of `fit` is a sum of, `(…, 5)`.
 
-    Each grows like a part of the network: its start and its classifier; the weights of squeeze and excitation; what is
-    done once for every element (depthwise convolutions, copies, additions); pointwise convolutions.
+    Each grows like a part of the network: its start and its classifier; the weights of squeeze and excitation; the
+    image's normalization; what is done once for every element (depthwise convolutions, copies, additions); pointwise
+    convolutions.
     """
     width, area = np.broadcast_arrays(np.asarray(width, float), (np.asarray(size, float) / BASE) ** 2)
-    return np.stack([np.ones_like(width), width**2, width * area, width**2 * area], axis=-1)
+    return np.stack([np.ones_like(width), width**2, area, width * area, width**2 * area], axis=-1)
 
 
 @dataclass(frozen=True)

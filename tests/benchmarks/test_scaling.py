@@ -27,21 +27,21 @@ def small(monkeypatch):
 
 
 def test_the_command(benchmark, small, tmp_path, capsys):
-    words = ["--widths", "0.5", "1", "--sizes", "96", "224", "--int8-widths", "2", "--int8-sizes", "96"]
+    words = ["--widths", "0.5", "1", "--sizes", "96", "160", "224", "--int8-widths", "2", "--int8-sizes", "96"]
     words += ["--rounds", "3", "--csv", str(tmp_path / "scaling.csv"), "--picture", str(tmp_path / "scaling.svg")]
     assert benchmark.main(words) == commands.OK
     printed = capsys.readouterr()
     with (tmp_path / "scaling.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["scheme"], row["width"], row["size"]) for row in rows] == [
-        *(("fp32", width, size) for width in ("0.5", "1.0") for size in ("96", "224")),
+        *(("fp32", width, size) for width in ("0.5", "1.0") for size in ("96", "160", "224")),
         ("int8", "2.0", "96"),
     ]
-    assert float(rows[3]["ratio"]) == float(rows[4]["ratio"]) == 1  # 1.0 at 224, and the only one of int8
-    assert rows[4]["reference_size"] == "96" and rows[0]["reference_size"] == "224"
+    assert float(rows[5]["ratio"]) == float(rows[6]["ratio"]) == 1  # 1.0 at 224, and the only one of int8
+    assert rows[6]["reference_size"] == "96" and rows[0]["reference_size"] == "224"
     assert "ratio of int8 is not fitted: 1 files" in printed.err
     assert "fp32: time = " in printed.out and "% at most" in printed.out
-    assert rows[0]["fitted_ratio"] and not rows[4]["fitted_ratio"]
+    assert rows[0]["fitted_ratio"] and not rows[6]["fitted_ratio"]
     assert "<svg" in (tmp_path / "scaling.svg").read_text()
 
 

@@ -32,17 +32,17 @@ def content(network) -> bytes:
 
 
 def test_the_fit_finds_what_the_numbers_were_made_of():
-    factors = (0.4, 0.3, 2.0, 5.0)
+    factors = (0.4, 0.3, 0.7, 2.0, 5.0)
     found = scaling.fit(WIDTHS, SIZES, scaling.terms(WIDTHS, SIZES) @ factors)
     np.testing.assert_allclose(found.factors, factors, rtol=1e-9)  # float64 least squares of exact numbers
     assert found.worst < 1e-9
-    by_hand = 0.4 + 0.3 * 1.3**2 + (2.0 * 1.3 + 5.0 * 1.3**2) * (320 / 224) ** 2
+    by_hand = 0.4 + 0.3 * 1.3**2 + (0.7 + 2.0 * 1.3 + 5.0 * 1.3**2) * (320 / 224) ** 2
     assert found(1.3, 320) == pytest.approx(by_hand, rel=1e-9)
-    assert str(found) == "0.4 + 0.3·w² + 2·w·a + 5·w²·a"
+    assert str(found) == "0.4 + 0.3·w² + 0.7·a + 2·w·a + 5·w²·a"
 
 
 def test_errors_of_the_fit_are_relative_and_its_factors_not_negative():
-    exact = scaling.terms(WIDTHS, SIZES) @ (0.0, 0.0, 1.0, 3.0)
+    exact = scaling.terms(WIDTHS, SIZES) @ (0.0, 0.0, 0.0, 1.0, 3.0)
     noise = np.random.default_rng(0).uniform(0.9, 1.1, len(exact))
     found = scaling.fit(WIDTHS, SIZES, exact * noise)
     assert min(found.factors) >= 0
@@ -52,9 +52,9 @@ def test_errors_of_the_fit_are_relative_and_its_factors_not_negative():
     np.testing.assert_allclose(found.errors, recomputed)
 
 
-@pytest.mark.parametrize("values", [[1.0, 2.0, 3.0], [1.0, 2.0, 0.0, 3.0]])
+@pytest.mark.parametrize("values", [[1.0, 2.0, 3.0, 4.0], [1.0, 2.0, 0.0, 3.0, 4.0]])
 def test_too_few_measurements_or_none_above_zero(values):
-    with pytest.raises(ValueError, match="Expected at least 4 values above 0"):
+    with pytest.raises(ValueError, match="Expected at least 5 values above 0"):
         scaling.fit(WIDTHS[: len(values)], SIZES[: len(values)], values)
 
 
@@ -89,7 +89,7 @@ def by_area(width: float, size: int) -> int:
 
 
 def test_candidates_keep_within_the_time_and_are_ordered_by_multiply_adds():
-    expected = scaling.Fit((0.0, 0.0, 2.0, 8.0), ())
+    expected = scaling.Fit((0.0, 0.0, 0.0, 2.0, 8.0), ())
     found = choose.candidates(expected, 10.0, (), by_area)
     assert [row.multiply_adds for row in found] == sorted((row.multiply_adds for row in found), reverse=True)
     for row in found:
@@ -105,7 +105,7 @@ def test_candidates_keep_within_the_time_and_are_ordered_by_multiply_adds():
 @pytest.fixture
 def machine(monkeypatch):
     """`machine(slower)`: one where times are as exact as the fit's, and converted files `slower` times as slow."""
-    exact = scaling.Fit((0.1, 0.2, 2.0, 8.0), ())
+    exact = scaling.Fit((0.1, 0.2, 0.3, 2.0, 8.0), ())
 
     def set_up(slower=lambda width, size: 1.0):
         points = {(width, size): exact(width, size) for width, sizes in choose.POINTS.items() for size in sizes}
@@ -167,7 +167,7 @@ def test_the_command_measures_here(content, monkeypatch, tmp_path, capsys):
     assert choose.main(["--max-ms", "1000", "--num-runs", "3", "--clock", "cpu", "--json", str(path)]) == commands.OK
     printed = capsys.readouterr().out
     found = json.loads(path.read_text())
-    assert found["asked"]["max_ms"] == 1000 and len(found["points"]) == 6
+    assert found["asked"]["max_ms"] == 1000 and len(found["points"]) == 8
     assert all(row["median_ms"] > 0 for row in found["points"])
     # 512 pixels have 28 times the elements of 96.
     assert found["points"][-1]["median_ms"] > found["points"][0]["median_ms"]
