@@ -32,7 +32,7 @@ def with_corrected_biases(content: bytes, float_content: bytes, calibration: Cal
         weights = graph.tensors[operator.inputs[1]]
         if seen is None or weights.type != schema.TensorType.INT8:
             continue
-        change = _real(model, weights) - values(before, before.subgraphs[0].tensors[float_operator.inputs[1]])
+        change = real_weights(model, weights) - values(before, before.subgraphs[0].tensors[float_operator.inputs[1]])
         output = graph.tensors[operator.outputs[0]].shape
         shift = _mean_change(kind, change, seen.mean, output, operator.builtinOptions)
 
@@ -74,7 +74,7 @@ def _positions(window: int, side: int, outputs: int, stride: int, dilation: int,
     return np.arange(window)[:, None] * dilation + np.arange(outputs) * stride - before
 
 
-def _real(model: schema.ModelT, tensor: schema.TensorT) -> np.ndarray:
+def real_weights(model: schema.ModelT, tensor: schema.TensorT) -> np.ndarray:
     """What the stored values of int8 weights stand for; their zero point is 0."""
     scale = np.asarray(tensor.quantization.scale, np.float64)
     sides = np.ones(len(tensor.shape), int)

@@ -14,6 +14,7 @@ from ghostnet_tf.tflite.schemes import (  # noqa: E402
     CALIBRATION_METHODS,
     GRAPHS,
     IO_TYPES,
+    MIXED,
     REWRITTEN,
     SCHEMES,
 )
@@ -23,6 +24,7 @@ EXAMPLES = """\
   python tflite/convert.py --model runs/flowers --fp16 --int8           a trained run, calibrated with its own data
   python tflite/convert.py --model my.keras --int8 --calibration photos/
   python tflite/convert.py --weights none --width 0.5 --size 160 --int8 --output phone/
+  python tflite/convert.py --model runs/flowers --int8 --auto-mixed 0.2      at most 0.2 points of accuracy lost
   python tflite/convert.py --model mobilenetv2 --fp32 --int8            a network to compare with, untrained
   python tflite/convert.py --selftest app/flowers_int8.tflite           is it still the file that was verified?"""
 
@@ -39,6 +41,22 @@ def parser() -> commands.ArgumentParser:
     how.add_argument("--output-type", choices=IO_TYPES, help="of the int8 file, by default float32")
     how.add_argument(
         "--graph", choices=GRAPHS, default="plain", help="; ".join(": ".join(row) for row in GRAPHS.items())
+    )
+
+    in_float = how.add_mutually_exclusive_group()
+    in_float.add_argument(
+        "--keep-float",
+        nargs="+",
+        metavar="LAYER",
+        help="leave these layers of the int8 file in float, by the names of --per-layer-report; a block's name means "
+        "all of it",
+    )
+    in_float.add_argument(
+        "--auto-mixed",
+        type=commands.positive_float,
+        metavar="POINTS",
+        help="leave the worst layers of the int8 file in float, a few at a time, until it loses at most so many points "
+        "of top-1 accuracy on the run's labelled held-out images; fail if it cannot",
     )
 
     images = parser.add_argument_group("images to calibrate int8 and to verify with")
@@ -112,10 +130,9 @@ def command(argv: list[str] | None = None) -> int:
         raise commands.BadInput(f"expected at least one of {', '.join(f'--{name}' for name in SCHEMES)}")
     if "int8" not in schemes and (args.input_type or args.output_type):
         raise commands.BadInput(f"--input-type and --output-type belong to --int8. Received: {', '.join(schemes)}")
-    if "int8" not in schemes and (args.calibration_method or args.per_layer_report):
-        raise commands.BadInput(
-            f"--calibration-method and --per-layer-report belong to --int8. Received: {', '.join(schemes)}"
-        )
+    for name in ("calibration_method", "per_layer_report", "keep_float", "auto_mixed"):
+        if "int8" not in schemes and getattr(args, name) is not None:
+            raise commands.BadInput(f"{commands.flag(name)} belongs to --int8. Received: {', '.join(schemes)}")
     from ghostnet_tf.quiet import quiet
     from ghostnet_tf.tflite import artefacts, qat, sources
 
@@ -125,6 +142,12 @@ def command(argv: list[str] | None = None) -> int:
         raise commands.BadInput(
             f"--graph {args.graph} is for {' and '.join(REWRITTEN)}. Received: {', '.join(schemes)}"
         )
+    if args.auto_mixed is not None and source.run is None:
+        raise commands.BadInput(
+            f"--auto-mixed measures accuracy on a run's labelled images; give --model RUN. Received: {source.headline}"
+        )
+    if args.keep_float or args.auto_mixed is not None:
+        schemes = [MIXED.name if scheme == "int8" else scheme for scheme in schemes]
     print(source.headline, flush=True)
     stem = artefacts.stem(source.network, source.size, source.trained_on)
     paths = artefacts.paths(args.output, source.folder, stem, schemes)

@@ -14,6 +14,7 @@ from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import TYPE_NAMES, op_name, paired, short_name, unpack, with_outputs
 
+IMAGES = 32  # that are enough to compare on
 SHOWN = 40  # bars in the picture
 
 
@@ -100,10 +101,15 @@ def layer_errors(float_content: bytes, content: bytes, images: Iterable[np.ndarr
 
 def layer_name(tensor: str) -> str:
     """The Keras layer in a tensor's name: `stem` of `net_1/stem_1/act_1/Relu;net_1/stem_1/conv_1/…`."""
+    return layer_path(tensor)[-1]
+
+
+def layer_path(tensor: str) -> list[str]:
+    """The Keras layers in a tensor's name, outermost first, without the network."""
     network, *path = short_name(tensor).split("/")
     # Layers have the number of the call behind their names; what has none is inside a layer.
     layers = [part.removesuffix("_1") for part in path[:-1] if part.endswith("_1")]
-    return (layers or path[:-1] or [network])[-1]
+    return layers or path[:-1] or [network]
 
 
 def write_report(path: Path, rows: list[LayerError], title: str, overwrite: bool = False) -> Path:

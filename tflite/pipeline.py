@@ -1,27 +1,29 @@
 """From a source to verified files: what the convert command does once its arguments are read."""
 
+import functools
 import hashlib
 import importlib.metadata
 import platform
 import time
 from argparse import Namespace
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
 
 from ghostnet_tf import __version__, commands
 from ghostnet_tf.models.ghostnet_v3 import branched_layers, reparameterize
-from ghostnet_tf.tflite import artefacts, calibrate, qat, sources
+from ghostnet_tf.tflite import artefacts, calibrate, mixture, qat, sources
 from ghostnet_tf.tflite.gpu import IMAGES as GPU_IMAGES
 from ghostnet_tf.tflite.gpu import GpuCheck, check_on_gpu
 from ghostnet_tf.tflite.graph import Graph, read_graph
+from ghostnet_tf.tflite.layer_report import IMAGES as LAYER_IMAGES
 from ghostnet_tf.tflite.layer_report import layer_errors, write_report
 from ghostnet_tf.tflite.metadata import read_metadata, with_metadata
 from ghostnet_tf.tflite.model_card import describe
 from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, FILES, QAT, ConversionError, convert
 from ghostnet_tf.tflite.verify import Agreement, agreement, check_name, reference
 
-LAYER_IMAGES = 32  # that --per-layer-report compares on
 PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy")
 
 
@@ -36,10 +38,11 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
     expected = reference(model, images.held_out, images.natural and source.trained_on != sources.UNTRAINED)
     to_run = form_to_run(model)
 
+    fp32 = functools.cache(lambda: convert(to_run, "fp32", graph=args.graph))  # int8 and what it is compared with
     made = {}
     for scheme, path in paths.items():
         started = time.monotonic()
-        content, graph = _convert(to_run, source, scheme, images, args)
+        content, graph, mixed = _convert(to_run, fp32, source, scheme, images, args)
         agrees = agreement(content, expected, scheme)
         _judge(agrees, scheme, args.min_agreement)
         on_gpu = _check_gpu(content, scheme, images) if args.check_gpu else None
@@ -47,14 +50,19 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
         if record["calibration"] is not None:
             record["calibration"]["method"] = args.calibration_method or CALIBRATION_METHOD
         record["gpu"] = None if on_gpu is None else on_gpu.as_dict()
+        if mixed is not None:
+            record["mixed"] = mixture.cost(mixed, expected)
         if scheme == QAT.name:
             record["fake_quantized_snr_db"] = qat.snr_to_training(content, to_run, source.run, images.held_out)
         _save(path, content, record, args.overwrite)
         seconds = time.monotonic() - started
         print(f"{scheme}: saved as {path} ({len(content) / 1e6:.1f} MB) in {seconds:.0f} s")
-        print("\n".join(f"  {line}" for line in (*describe_agreement(agrees), *describe_graph(graph))), flush=True)
+        lines = [*describe_agreement(agrees), *describe_graph(graph)]
+        if mixed is not None:
+            lines += mixture.describe(record["mixed"])
         if args.per_layer_report is not None and FILES[scheme].needs_images:
-            print("\n".join(f"  {line}" for line in report_layers(args, to_run, content, images)), flush=True)
+            lines += report_layers(args, model.name, scheme, fp32(), content, images)
+        print("\n".join(f"  {line}" for line in lines), flush=True)
         if scheme == QAT.name:
             print(f"  SNR to the fake-quantized model that was trained {record['fake_quantized_snr_db']:.1f} dB")
         if on_gpu is not None:
@@ -111,34 +119,40 @@ def choose_images(args: Namespace, source: sources.Source, shape: tuple, calibra
 
 
 def _convert(
-    model, source: sources.Source, scheme: str, images: calibrate.ImageSet, args: Namespace
-) -> tuple[bytes, Graph]:
-    options = {"graph": args.graph}
-    if FILES[scheme].needs_images:
-        options |= {"input_type": args.input_type, "output_type": args.output_type}
-        options["calibration_method"] = args.calibration_method or CALIBRATION_METHOD
-        options["representative_dataset"] = commands.progress(images.calibration, "calibrating")
+    model: keras.Model,
+    fp32: Callable[[], bytes],
+    source: sources.Source,
+    scheme: str,
+    images: calibrate.ImageSet,
+    args: Namespace,
+) -> tuple[bytes, Graph, mixture.Mixture | None]:
+    mixed = None
     try:
         if scheme == QAT.name:
             ranges, types = qat.learned_ranges(source.run), (args.input_type, args.output_type)
             content = qat.converted(model, ranges, types[0] or QAT.input_type, types[1] or QAT.output_type)
+        elif FILES[scheme].needs_images:
+            content, mixed = mixture.integers(fp32(), images.calibration, source.run, args)
         else:
-            content = convert(model, scheme, **options)
+            content = fp32() if scheme == "fp32" else convert(model, scheme)
         content = with_metadata(content, describe(content, source, scheme, images, args.license))
         graph = read_graph(content)
-        check_name(scheme, graph)
+        if mixed is None:
+            check_name(scheme, graph)
     except ConversionError as error:
         if error.log:
             commands.log(error.log)
         raise commands.CommandError(str(error)) from error
-    return content, graph
+    return content, graph, mixed
 
 
-def report_layers(args: Namespace, model: keras.Model, content: bytes, images: calibrate.ImageSet) -> list[str]:
+def report_layers(
+    args: Namespace, name: str, scheme: str, fp32: bytes, content: bytes, images: calibrate.ImageSet
+) -> list[str]:
     """Writes --per-layer-report; for people, the three worst layers."""
     shown = images.held_out[:LAYER_IMAGES]
-    rows = layer_errors(convert(model, "fp32", graph=args.graph), content, commands.progress(shown, "comparing layers"))
-    title = f"{model.name}, int8 against fp32 on {len(shown)} held-out images"
+    rows = layer_errors(fp32, content, commands.progress(shown, "comparing layers"))
+    title = f"{name}, {scheme} against fp32 on {len(shown)} held-out images"
     picture = write_report(args.per_layer_report, rows, title, args.overwrite)
     worst = ", ".join(f"{row.layer} {row.sqnr_db:.1f} dB" for row in rows[:3])
     return [f"most noise: {worst}", f"every layer: {args.per_layer_report} and {picture}"]

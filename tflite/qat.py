@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ghostnet_tf.commands import BadInput
+from ghostnet_tf.commands import BadInput, flag
 from ghostnet_tf.tflite.schemes import QAT, ConversionError, convert
 from ghostnet_tf.training.qat_settings import FILE
 
@@ -42,10 +42,11 @@ def schemes_of(run: Path | None, schemes: list[str], args: Namespace) -> list[st
     """
     if "int8" not in schemes or learned_ranges(run) is None:
         return schemes
-    if args.calibration_method or args.per_layer_report:
+    of_calibration = ("calibration_method", "per_layer_report", "keep_float", "auto_mixed")
+    if given := [flag(name) for name in of_calibration if getattr(args, name) is not None]:
         raise BadInput(
-            f"{run} learned its int8 ranges with --qat: --calibration-method and --per-layer-report do not apply; "
-            "give them to the run that it started from"
+            f"{run} learned its int8 ranges with --qat: {' and '.join(given)} does not apply; give it to the run that "
+            "it started from"
         )
     return [QAT.name if scheme == "int8" else scheme for scheme in schemes]
 

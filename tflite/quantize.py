@@ -10,6 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import pack, short_name, unpack, with_outputs
+from ghostnet_tf.tflite.mixed import nodes_of
 from ghostnet_tf.tflite.ranges import METHODS, Activation
 
 
@@ -102,17 +103,24 @@ def set_range(tensor: schema.TensorT, low: float, high: float) -> None:
     tensor.quantization.min, tensor.quantization.max = np.array([low], np.float32), np.array([high], np.float32)
 
 
-def quantized(content: bytes, input_type: str, output_type: str) -> bytes:
+def quantized(content: bytes, input_type: str, output_type: str, float_layers: Iterable[str] = ()) -> bytes:
     """The int8 file of a float file with ranges: weights by channel, activations by tensor.
 
     Args:
         content: What `with_ranges` gives.
         input_type, output_type: `"uint8"`, `"int8"` or `"float32"`.
+        float_layers: Layers that stay in float, between casts.
+
+    Raises:
+        ValueError: If there is no such layer.
     """
     import tensorflow as tf
     from tensorflow.lite.python.convert import mlir_quantize
 
     with quiet():
         return mlir_quantize(
-            content, input_data_type=tf.dtypes.as_dtype(input_type), output_data_type=tf.dtypes.as_dtype(output_type)
+            content,
+            input_data_type=tf.dtypes.as_dtype(input_type),
+            output_data_type=tf.dtypes.as_dtype(output_type),
+            denylisted_nodes=nodes_of(unpack(content), float_layers),
         )

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ghostnet_tf import commands
 from ghostnet_tf.tflite import artefacts
-from ghostnet_tf.tflite.schemes import FILES
+from ghostnet_tf.tflite.schemes import FILES, MIXED
 from ghostnet_tf.training.config import RunConfig, load_run
 
 METRICS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")  # columns of metrics.csv
@@ -30,6 +30,7 @@ class ModelFile:
         input, output: Types of the tensors.
         partitions: Number of pieces of the graph that XNNPACK runs.
         outside: Operations that it leaves out, name to number.
+        float_layers: Layers that an int8 file has in float.
         timing: Its entry in the benchmark's results.
     """
 
@@ -46,6 +47,7 @@ class ModelFile:
     output: str | None = None
     partitions: int | None = None
     outside: dict[str, int] | None = None
+    float_layers: list[str] = dataclasses.field(default_factory=list)
     timing: dict | None = None
 
 
@@ -161,8 +163,9 @@ def _converted(path: Path) -> ModelFile:
     record = _json(sidecar)
     if record is None:
         raise commands.BadInput(f"{path} has no {sidecar.name} beside it; convert it again: python tflite/convert.py")
+    scheme = commands.choose(f"scheme in {sidecar}", need(record, "scheme", sidecar), FILES)
     return ModelFile(
-        scheme=commands.choose(f"scheme in {sidecar}", need(record, "scheme", sidecar), FILES),
+        scheme=scheme,
         path=path,
         size=path.stat().st_size,
         agreement=need(record, "agreement.top1", sidecar),
@@ -172,6 +175,7 @@ def _converted(path: Path) -> ModelFile:
         output=_types(record, "graph.outputs", sidecar),
         partitions=len(need(record, "graph.partitions", sidecar)),
         outside=need(record, "graph.outside", sidecar),
+        float_layers=need(record, "mixed.layers", sidecar) if scheme == MIXED.name else [],
     )
 
 

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import keras
     import numpy as np
 
+    from ghostnet_tf.tflite.quantize import Calibration
+
 REWRITTEN = ("fp32", "int8")  # schemes that --graph applies to
 IO_TYPES = ("uint8", "int8", "float32")
 CALIBRATION_METHODS = {
@@ -75,14 +77,24 @@ QAT = Scheme(
     cosine=0.95,
     input_type="uint8",
 )
-FILES = SCHEMES | {QAT.name: QAT}  # all that a file can be
+# What --int8 makes with --keep-float or --auto-mixed.
+MIXED = Scheme(
+    "int8_mixed",
+    "integers, but for the layers that were left in float",
+    1,
+    top1=0.9,
+    cosine=0.95,
+    needs_images=True,
+    input_type="uint8",
+)
+FILES = SCHEMES | {row.name: row for row in (MIXED, QAT)}  # all that a file can be
 
 
 class ConversionError(RuntimeError):
     """The model cannot be converted.
 
     Attributes:
-        log: Everything that TensorFlow said.
+        log: Everything that TensorFlow said, where the message does not explain it.
     """
 
     def __init__(self, message: str, log: str = ""):
@@ -101,6 +113,7 @@ def convert(
     bias_correction: bool = True,
     equalization: bool = False,
     graph: str = "plain",
+    float_layers: Iterable[str] = (),
 ) -> bytes:
     """Converts a Keras model to a `.tflite` file with a batch of 1 and built-in operations only.
 
@@ -118,6 +131,7 @@ def convert(
         equalization: For int8: whether channels of one activation are brought to like ranges, where the network
             stays the same by that.
         graph: A key of `GRAPHS`. `"plain"` measures best: see docs/quantization.md.
+        float_layers: For int8: layers to leave in float, by their names in Keras; a block's name means all of it.
 
     Returns:
         The file's content. Nothing is written but temporary files.
@@ -156,6 +170,7 @@ def convert(
         calibration_method=calibration_method,
         bias_correction=bias_correction,
         equalization=equalization,
+        float_layers=float_layers,
     )
 
 
@@ -168,21 +183,48 @@ def full_integer(
     calibration_method: str = CALIBRATION_METHOD,
     bias_correction: bool = True,
     equalization: bool = False,
+    float_layers: Iterable[str] = (),
 ) -> bytes:
     """The int8 file of an fp32 one; arguments as those of `convert`.
 
     Raises:
-        ValueError: If there are no images, one has another shape, or an activation is not finite.
+        ValueError: If there are no images, one has another shape, an activation is not finite, or there is no such
+            layer.
     """
-    from ghostnet_tf.tflite.bias_correction import with_corrected_biases
     from ghostnet_tf.tflite.equalize import equalized
-    from ghostnet_tf.tflite.quantize import calibrated, quantized, with_ranges
+    from ghostnet_tf.tflite.quantize import calibrated
 
     if equalization:
         images = list(images)
         content = equalized(content, calibrated(content, images, count=False))
     calibration = calibrated(content, images, count=calibration_method != "minmax")
-    result = quantized(with_ranges(content, calibration, calibration_method), input_type, output_type)
+    return of_calibration(
+        content,
+        calibration,
+        input_type,
+        output_type,
+        calibration_method=calibration_method,
+        bias_correction=bias_correction,
+        float_layers=float_layers,
+    )
+
+
+def of_calibration(
+    content: bytes,
+    calibration: "Calibration",
+    input_type: str,
+    output_type: str,
+    *,
+    calibration_method: str = CALIBRATION_METHOD,
+    bias_correction: bool = True,
+    float_layers: Iterable[str] = (),
+) -> bytes:
+    """The int8 file of an fp32 one whose activations are known; arguments as those of `convert`."""
+    from ghostnet_tf.tflite.bias_correction import with_corrected_biases
+    from ghostnet_tf.tflite.quantize import quantized, with_ranges
+
+    ranged = with_ranges(content, calibration, calibration_method)
+    result = quantized(ranged, input_type, output_type, float_layers)
     return with_corrected_biases(result, content, calibration) if bias_correction else result
 
 
@@ -221,17 +263,19 @@ def _converted(model, row: Scheme) -> bytes:
             return converter.convert()
         except ConverterError as error:
             said = f"{error}\n{written()}"
-            raise ConversionError(f"{model.name} cannot be converted to {row.name}: {_reason(said)}", said) from error
+            known = _unsupported(said)
+            reason, log = (said.strip().splitlines()[0], said) if known is None else (known, "")
+            raise ConversionError(f"{model.name} cannot be converted to {row.name}: {reason}", log) from error
 
 
-def _reason(said: str) -> str:
-    """Unsupported operations and the layers that they are in, else the converter's first line."""
+def _unsupported(said: str) -> str | None:
+    """Unsupported operations and the layers that they are in, where that is what the converter says."""
     # Such as: error: loc(… fused["Roll:", "model_1/layer/Roll@…"] …): 'tf.Roll' op is neither a custom op nor a flex op
     line = r'error: .*?fused\["\w+:", "([^"@]+)/[^"/@]+@.*: \'tf\.(\w+)\' op is neither'
     found = dict.fromkeys(f"{op} in {layer}" for layer, op in re.findall(line, said))
-    if found:
-        return f"LiteRT has no operation for {'; '.join(found)}. Write the layer with other operations."
-    return said.strip().splitlines()[0]
+    if not found:
+        return None
+    return f"LiteRT has no operation for {'; '.join(found)}. Write the layer with other operations."
 
 
 @contextlib.contextmanager

@@ -8,14 +8,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from ai_edge_litert.schema_py_generated import ModelT
+
 from ghostnet_tf.commands import FAILED, OK, BadInput, CommandError, MissingResource, choose
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.tflite import artefacts, sources
 from ghostnet_tf.tflite.flatbuffer import unpack
 from ghostnet_tf.tflite.graph import read_graph, structure
 from ghostnet_tf.tflite.metadata import read_metadata
+from ghostnet_tf.tflite.mixed import check_layers
 from ghostnet_tf.tflite.run_folder import need
-from ghostnet_tf.tflite.schemes import FILES
+from ghostnet_tf.tflite.schemes import FILES, MIXED
 from ghostnet_tf.untrusted import DAMAGE
 
 # Less agreement than was recorded passes by so much, where the promise was not kept then either: rounding differs
@@ -86,13 +89,16 @@ def _checks(path: Path, content: bytes, record: dict, beside: Path, args: Namesp
     intact = _same("sha256", recorded("sha256"), digest, digest)
     yield intact
     try:
-        graph = _plain(structure(unpack(content)))
+        model = unpack(content)
+        graph = _plain(structure(model))
     except DAMAGE as error:
         raise CommandError(f"{path} is damaged and cannot be read: {error}. Copy it or make it again") from error
     graph["float_ops"] = len(graph["float_ops"])
     kinds = {key: recorded(f"graph.{key}") for key in ("ops", "dtypes", "float_ops")}
     total = f"{sum(graph['ops'].values())} of {len(graph['ops'])} kinds, {graph['float_ops']} of them on floats"
     yield _same("operations", kinds, {key: graph[key] for key in kinds}, total)
+    if recorded("scheme") == MIXED.name:
+        yield _layers(model, recorded("mixed.layers"))
     for role in ("inputs", "outputs"):
         said = "; ".join(f"{tensor['name']} {tensor['dtype']} {tuple(tensor['shape'])}" for tensor in graph[role])
         yield _same(role, recorded(f"graph.{role}"), graph[role], said)
@@ -111,6 +117,15 @@ def _checks(path: Path, content: bytes, record: dict, beside: Path, args: Namesp
         yield _gpu(content, graph["inputs"][0]["shape"])
     then = {key: recorded(f"agreement.{key}") for key in ("value", "cosine")}
     yield _agreement(path, content, choose(f"scheme in {beside}", recorded("scheme"), FILES), then, args)
+
+
+def _layers(model: ModelT, layers: list[str]) -> Check:
+    """Whether the float operations of an int8 file are those of the layers that were left in float."""
+    try:
+        check_layers(model, layers)
+    except DAMAGE as error:  # ConversionError among them
+        return Check("layers in float", False, str(error))
+    return Check("layers in float", True, ", ".join(layers) or "none")
 
 
 def _plain(value: dict) -> dict:

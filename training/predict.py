@@ -62,7 +62,7 @@ def load_predictor(file: Path, num_threads: int = 1) -> Predictor:
         except (ValueError, RuntimeError) as error:
             raise BadInput(f"{file} cannot be loaded as a .tflite model: {str(error)[:300]}") from error
         inputs, outputs = tuple(model.input["shape"]), tuple(model.output["shape"])
-        scheme = re.search(r"[^_]*(_qat)?$", file.stem)[0]
+        scheme = re.search(r"[^_]*(_qat|_mixed)?$", file.stem)[0]
     if len(inputs) != 4 or inputs[1] != inputs[2] or inputs[3] != 3 or len(outputs) != 2:
         raise BadInput(f"expected a classifier of square RGB images. Received: {file}, {inputs} -> {outputs}")
     return Predictor(model, int(inputs[1]), int(outputs[1]), scheme)

@@ -212,6 +212,24 @@ def test_bad_input_is_one_clear_line(arguments, message, run_folder, tmp_path, m
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_model_that_cannot_become_int8_is_one_clear_line(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    image = keras.Input((32, 32, 3), name="image")
+    keras.Model(image, keras.ops.det(keras.layers.Conv2D(3, 30)(image)), name="odd").save("odd.keras")
+    model = keras.Model(image, keras.layers.Conv2D(3, 30, name="eyes", kernel_initializer="zeros")(image))
+    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
+    model.save("broken.keras")
+    for file, message in (
+        ("odd.keras", "LiteRT has no operation for MatrixDeterminant in odd_1. Write the layer with other operations"),
+        ("broken.keras", "the model cannot be calibrated: Expected finite activations. Received: nan to nan in "),
+    ):
+        assert convert.main(["--model", file, "--int8", "--calibration", "digits"]) == commands.FAILED
+        (line,) = capsys.readouterr().err.splitlines()
+        assert line.startswith("error: ")
+        assert message in line
+    assert not (tmp_path / "exports").exists()
+
+
 def test_a_misspelt_scheme_names_the_nearest(capsys):
     with pytest.raises(SystemExit) as stopped:
         convert.main(["--int4"])

@@ -8,7 +8,7 @@ import pytest
 
 from ghostnet_tf import commands
 from ghostnet_tf.commands import BadInput
-from ghostnet_tf.tflite import convert
+from ghostnet_tf.tflite import convert, pipeline, schemes
 from ghostnet_tf.tflite.flatbuffer import op_name, pack, replace_constant, unpack, values
 from ghostnet_tf.tflite.layer_report import layer_errors, layer_name, write_report
 
@@ -82,7 +82,12 @@ def test_the_command_writes_both(tmp_path, capsys, monkeypatch):
     x = keras.layers.Dense(10, activation="softmax", name="classifier")(keras.layers.GlobalAveragePooling2D()(x))
     keras.Model(image, x, name="little").save("little.keras")
     asked = ["--model", "little.keras", "--int8", "--calibration", "digits", "--calibration-method", "mse"]
+    converted = []
+    monkeypatch.setattr(
+        pipeline, "convert", lambda *args, **options: converted.append(args[1]) or schemes.convert(*args, **options)
+    )
     assert convert.main([*asked, "--per-layer-report", "layers.csv"]) == commands.OK
+    assert converted == ["fp32"]  # once, for the int8 file and to compare with
     said = capsys.readouterr().out
     assert "  most noise: " in said
     assert "  every layer: layers.csv and layers.png" in said
@@ -94,4 +99,4 @@ def test_the_command_writes_both(tmp_path, capsys, monkeypatch):
     assert "layers.csv exists already" in capsys.readouterr().err
     assert not (tmp_path / "again").exists()
     assert convert.main(["--fp32", "--per-layer-report", "x.csv"]) == commands.BAD_INPUT
-    assert "belong to --int8. Received: fp32" in capsys.readouterr().err
+    assert "--per-layer-report belongs to --int8. Received: fp32" in capsys.readouterr().err
