@@ -30,16 +30,17 @@ def shallow(monkeypatch):
 
 
 @pytest.mark.parametrize("precision", ["float16", "bfloat16"])
-def test_16_bits_train_without_nan(precision, shallow):
-    """20 steps; images and learning rate as in the recipes, the loss scale of float16 as Keras sets it."""
+def test_16_bits_train_without_nan(precision, shallow, monkeypatch):
+    """50 steps; images and learning rate as in the recipes, the loss scale of float16 as Keras sets it."""
+    monkeypatch.setattr(ghostnet, "ROWS", ghostnet.ROWS[1:])  # the row with strides and squeeze-and-excitation
     with mixed_precision(precision):
         model = shallow(classifier_activation=None)
     model.compile(keras.optimizers.SGD(0.1, momentum=0.9), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     assert (type(model.optimizer).__name__ == "LossScaleOptimizer") == (precision == "float16")
-    labels = np.arange(16) % 4
-    images = np.random.default_rng(0).uniform(0, 255, (16, SIZE, SIZE, 3)).astype("float32") * 0.3
+    labels = np.arange(4)
+    images = np.random.default_rng(0).uniform(0, 255, (4, SIZE, SIZE, 3)).astype("float32") * 0.3
     images += labels[:, None, None, None] * 40.0
-    losses = [model.train_on_batch(images, labels) for _ in range(20)]
+    losses = [model.train_on_batch(images, labels) for _ in range(50)]
     assert np.isfinite(losses).all() and losses[-1] < losses[0]
     assert all(np.isfinite(weight.numpy()).all() for weight in model.weights)
 
