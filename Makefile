@@ -44,7 +44,7 @@ test-gpu: $(INSTALLED)
 
 test-arm: $(INSTALLED)
 	-$(BIN)/python tests/tflite/devices/emulated_arm.py
-	FULL_SIZE=1 $(BIN)/python -m pytest tests/tflite/devices/test_on_arm.py
+	FULL_SIZE=1 $(BIN)/python -m pytest tests/tflite/devices/test_on_arm.py tests/benchmarks/test_arm_instructions.py
 
 # In MediaPipe's image classifier. Without its dependencies: it wants absl-py 2 and tensorflow-model-optimization 1;
 # what it does here runs with 1.
@@ -62,7 +62,8 @@ docs: $(INSTALLED)
 
 # Makes the pinned sets of requirements/ again, see its README.md.
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes --no-annotate --python-version 3.11 \
-  --python-platform x86_64-manylinux_2_28 --custom-compile-command "make requirements"
+  --python-platform x86_64-manylinux_2_28 --constraint requirements/constraints.txt \
+  --custom-compile-command "make requirements"
 requirements: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet 'uv>=0.9'
 	$(COMPILE) --upgrade --extra dev --output-file requirements/newest.txt pyproject.toml
