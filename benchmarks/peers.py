@@ -1,8 +1,8 @@
 """Races our `.tflite` files with those of other routes to the same networks, in one interleaved run.
 
 Ours are made by `tflite/convert.py`, untrained (weights do not change the time), and so is Keras's MobileNetV2 to
-compare with. The others' are ready files, `ROUTE_NETWORK_100_…_SCHEME.tflite` in a folder. Each of ours runs twice
-under two names: how far the two differ is the noise.
+compare with. The others' are ready files, `ROUTE_NETWORK_100_…_SCHEME.tflite` in a folder; `make_peers.py` makes some.
+Each of ours runs twice under two names: how far the two differ is the noise.
 """
 
 import sys
@@ -27,6 +27,7 @@ EXAMPLES = """\
 NETWORKS = ("ghostnet", "ghostnetv2")
 SCHEMES = ("fp32", "int8")
 RIVALS = ("mobilenetv2",)  # other networks, by our converter
+OTHERS = (*RIVALS, "mobilenetv3large", "mobilenetv3small", "efficientnetb0")  # in the contest of the first of NETWORKS
 AGAIN = " again"
 CALIBRATION = ["--calibration-images", "16", "--verification-images", "2"]  # ranges do not change the time either
 COLUMNS = ("date", "contest", "contestant", "bytes", "sha256", "partitions", "median_ms", "p5_ms", "p95_ms", "ratio")
@@ -77,9 +78,13 @@ def peers(folder: Path) -> list[Contestant]:
     Raises:
         MissingResource: If there are none.
     """
-    pattern = rf"([a-z]+)_({'|'.join(NETWORKS)})_100_(?:.*_)?({'|'.join(SCHEMES)})\.tflite"
+    pattern = rf"([a-z]+)_({'|'.join((*NETWORKS, *OTHERS))})_100_(?:.*_)?({'|'.join(SCHEMES)})\.tflite"
     found = [(re.fullmatch(pattern, path.name), path) for path in sorted(folder.glob("*.tflite"))]
-    contestants = [Contestant(match[1], match[2], match[3], path) for match, path in found if match]
+    contestants = [
+        Contestant(match[1] if match[2] in NETWORKS else f"{match[1]} {match[2]}", match[2], match[3], path)
+        for match, path in found
+        if match
+    ]
     if not contestants:
         raise commands.MissingResource(
             f"no files named ROUTE_NETWORK_100_…_SCHEME.tflite in {folder}, such as timm_ghostnet_100_fp32.tflite: "
@@ -128,7 +133,7 @@ def race(contestants: list[Contestant], num_threads: int, clock: str, rounds: in
     rows = []
     for network in NETWORKS:
         for scheme in SCHEMES:
-            networks = (network, *RIVALS) if network == NETWORKS[0] else (network,)
+            networks = (network, *OTHERS) if network == NETWORKS[0] else (network,)
             inside = [i for i, one in enumerate(contestants) if one.scheme == scheme and one.network in networks]
             rivals = [index for index in inside if contestants[index].is_peer]
             if not rivals:
