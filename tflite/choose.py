@@ -31,6 +31,7 @@ PROPORTIONS = (1 / 1.3, 1 / 0.5)
 # What is measured, by width: each is converted once, and its file takes images of other sizes too.
 POINTS = {0.25: (96, 160, 224), 1.0: (96, 192, 288), 2.0: (352, 512)}
 SMALLEST = (0.25, 96)
+SLACK = 1.1  # of the time: what the fit expects to take that much longer is measured too
 WARMUP_RUNS = 3
 
 
@@ -79,12 +80,12 @@ def candidates(
     excluded: Collection[tuple[float, int]],
     multiply_adds: Callable[[float, int], int],
 ) -> list[Candidate]:
-    """Of each width the largest proportionate size that keeps within the time, most multiply-adds first.
+    """Of each width the largest proportionate size within `SLACK` of the time, most multiply-adds first.
 
     Args:
         expected: Milliseconds by width and size.
         max_ms: The time.
-        excluded: (width, size) that were measured and do not.
+        excluded: (width, size) that were measured and took longer.
         multiply_adds: By width and size.
     """
     found = []
@@ -92,7 +93,7 @@ def candidates(
         fitting = [
             (size, expected(width, size))
             for size in SIZES
-            if proportionate(width, size) and (width, size) not in excluded and expected(width, size) <= max_ms
+            if proportionate(width, size) and (width, size) not in excluded and expected(width, size) <= SLACK * max_ms
         ]
         if fitting:
             size, milliseconds = fitting[-1]
@@ -104,7 +105,6 @@ def measured_points(args: argparse.Namespace) -> dict[tuple[float, int], float]:
     """Median milliseconds of `POINTS`, interleaved."""
     import numpy as np
 
-    from ghostnet_tf.runtime import TFLiteModel
     from ghostnet_tf.tflite import scaling
 
     keys, models = [], []
@@ -112,8 +112,16 @@ def measured_points(args: argparse.Namespace) -> dict[tuple[float, int], float]:
         content = scaling.converted(width, sizes[0], args.scheme)
         for size in sizes:
             keys.append((width, size))
-            models.append(TFLiteModel(content, args.threads, (1, size, size, 3)))
+            models.append(_loaded(content, args, (1, size, size, 3)))
     return dict(zip(keys, map(float, np.median(_times(models, args), axis=1)), strict=True))
+
+
+def _loaded(content: bytes, args: argparse.Namespace, input_shape: tuple[int, int, int, int] | None = None):
+    from ghostnet_tf.quiet import quiet
+    from ghostnet_tf.runtime import TFLiteModel
+
+    with quiet():  # the runtime tells of its delegate
+        return TFLiteModel(content, args.threads, input_shape)
 
 
 def _times(models: list, args: argparse.Namespace):
@@ -127,11 +135,10 @@ def _times(models: list, args: argparse.Namespace):
 
 def measured_file(width: float, size: int, args: argparse.Namespace) -> dict[str, float]:
     """Median and 95th percentile in milliseconds of a file converted for this width and size, and its bytes."""
-    from ghostnet_tf.runtime import TFLiteModel
     from ghostnet_tf.tflite import scaling, summary
 
     content = scaling.converted(width, size, args.scheme)
-    found = summary.summarize(_times([TFLiteModel(content, args.threads)], args)[0])
+    found = summary.summarize(_times([_loaded(content, args)], args)[0])
     return {"median_ms": found["median_ms"], "p95_ms": found["p95_ms"], "bytes": len(content)}
 
 
@@ -193,26 +200,28 @@ def basis() -> str:
     least, greatest = PROPORTIONS
     return (
         "Order: by multiply-adds, since no accuracy is predicted here. Published top-1 on ImageNet rises with them, "
-        f"at {BASE} pixels\n({published}); for other sizes none is published, so sizes and widths are taken "
-        f"only in\nproportions like those: (size / {BASE}) / width from {least:.2f} to {greatest:g}. Train what you "
-        "choose, and compare."
+        f"at {BASE} pixels\n({published}); for other sizes none is published,\nso sizes and widths are taken only "
+        f"in proportions like those: (size / {BASE}) / width from {least:.2f} to {greatest:g}.\nTrain what you choose, "
+        "and compare."
     )
 
 
 def text(found: dict, args: argparse.Namespace) -> str:
     """The proposal for a person."""
     lines = [f"measured here ({args.scheme}, {args.clock} clock, threads: {args.threads}, {args.num_runs} runs):"]
-    lines += [f"  width {row['width']:<4g} size {row['size']}  {row['median_ms']:8.2f} ms" for row in found["points"]]
+    lines += [
+        f"  width {row['width']:<4g} size {row['size']:<3}  {row['median_ms']:8.2f} ms" for row in found["points"]
+    ]
     worst = max(map(abs, found["errors"]))
     lines += [f"fitted: ms = {found['fit']}, a = (size / {BASE})²; off by {worst:.0%} at most", ""]
-    lines += [f"candidates within {args.max_ms:g} ms:"]
+    lines += [f"candidates for {args.max_ms:g} ms:"]
     lines += [
-        f"  width {row['width']:<4g} size {row['size']}  {row['multiply_adds'] / 1e6:7.1f} M multiply-adds  "
+        f"  width {row['width']:<4g} size {row['size']:<3}  {row['multiply_adds'] / 1e6:7.1f} M multiply-adds  "
         f"{row['expected_ms']:7.2f} ms expected"
         for row in found["candidates"]
     ]
     lines += [
-        f"  width {row['width']:<4g} size {row['size']}  left out: its file took {row['median_ms']:.2f} ms"
+        f"  width {row['width']:<4g} size {row['size']:<3}  left out: its file took {row['median_ms']:.2f} ms"
         for row in found["tried"]
     ]
     lines += [basis(), ""]

@@ -6,8 +6,8 @@ import keras
 import numpy as np
 import pytest
 
-from ghostnet_tf import GhostNet, commands
-from ghostnet_tf.analysis import complexity
+from ghostnet_tf import commands
+from ghostnet_tf.analysis import Complexity, LayerComplexity
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite import choose, scaling
 from ghostnet_tf.tflite.schemes import convert
@@ -68,9 +68,19 @@ def test_a_file_at_another_size_computes_what_the_network_does_there(network, co
     np.testing.assert_allclose(model.predict(image), larger(image), rtol=1e-4, atol=1e-3)
 
 
-def test_multiply_adds_at_any_size_come_from_one_count():
-    small = complexity(GhostNet(0.25, input_shape=(96, 96, 3)))
-    assert scaling.multiply_adds(0.25, 96) == small.macs
+def test_multiply_adds_at_any_size_come_from_one_count(monkeypatch):
+    """Of a network of a convolution with stride 32, one on a single pixel, and a classifier."""
+
+    def counted(model):
+        rows = [("conv", (7, 7, 8), 49 * 100), ("conv", (1, 1, 16), 30), ("dense", (1000,), 7)]
+        return Complexity(tuple(LayerComplexity(kind, kind, shape, 0, 0, macs, 0) for kind, shape, macs in rows))
+
+    monkeypatch.setattr("ghostnet_tf.models.GhostNet", lambda *_, **__: None)
+    monkeypatch.setattr("ghostnet_tf.analysis.complexity", counted)
+    width = 0.1234  # which nothing else counts: what was counted is kept
+    assert scaling.multiply_adds(width, 224) == 49 * 100 + 37
+    assert scaling.multiply_adds(width, 96) == 9 * 100 + 37
+    assert scaling.multiply_adds(width, 512) == 256 * 100 + 37
 
 
 def test_published_networks_are_in_proportion_and_extremes_are_not():
@@ -90,12 +100,13 @@ def by_area(width: float, size: int) -> int:
 
 def test_candidates_keep_within_the_time_and_are_ordered_by_multiply_adds():
     expected = scaling.Fit((0.0, 0.0, 0.0, 2.0, 8.0), ())
+    limit = 10.0 * choose.SLACK
     found = choose.candidates(expected, 10.0, (), by_area)
     assert [row.multiply_adds for row in found] == sorted((row.multiply_adds for row in found), reverse=True)
     for row in found:
-        assert row.expected_ms == expected(row.width, row.size) <= 10
+        assert row.expected_ms == expected(row.width, row.size) <= limit
         larger = row.size + 32
-        assert expected(row.width, larger) > 10 or not choose.proportionate(row.width, larger)
+        assert expected(row.width, larger) > limit or not choose.proportionate(row.width, larger)
     first = found[0]
     rest = choose.candidates(expected, 10.0, {(first.width, first.size)}, by_area)
     assert (first.width, first.size) not in [(row.width, row.size) for row in rest]
@@ -129,13 +140,16 @@ def asked(*words: str):
 def test_the_proposal_is_the_first_candidate_whose_file_keeps_within_the_time(machine):
     exact = machine()
     found = choose.proposal(asked())
-    first = choose.candidates(exact, 10.0, (), by_area)[0]
+    ordered = choose.candidates(exact, 10.0, [(row["width"], row["size"]) for row in found["tried"]], by_area)
+    first = ordered[0]
     assert (found["width"], found["size"]) == (first.width, first.size)
-    assert found["median_ms"] <= 10 and found["tried"] == []
+    assert found["median_ms"] <= 10
+    # Up to the slack above the time, files are made and measured too.
+    assert all(10 < row["median_ms"] <= 10 * choose.SLACK for row in found["tried"])
 
     machine(lambda width, size: 2.0 if (width, size) == (first.width, first.size) else 1.0)
     second = choose.proposal(asked())
-    assert [(row["width"], row["size"]) for row in second["tried"]] == [(first.width, first.size)]
+    assert (first.width, first.size) in [(row["width"], row["size"]) for row in second["tried"]]
     assert second["median_ms"] <= 10 and (second["width"], second["size"]) != (first.width, first.size)
 
 
