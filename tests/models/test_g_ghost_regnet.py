@@ -41,19 +41,11 @@ def test_counts_of_both_networks(variant, zoo):
         assert (f"{int(ghost['params']) / 1e6:.1f}", f"{int(ghost['macs']) / 1e9:.1f}") == RELEASED[variant]
 
 
-@pytest.mark.parametrize(
-    ("variant", "widths"),
-    # Complicated channels, ghosts, and channels into the mix, of the second and third stage.
-    [
-        ("032", ((72, 120, 480), (216, 216, 3240))),
-        ("040", ((120, 120, 600), (270, 290, 3800))),
-        ("080", ((90, 150, 510), (360, 360, 5400))),
-        ("160", ((192, 320, 1280), (384, 512, 5120))),
-    ],
-)
-def test_stages_are_cut_as_in_the_official_code(variant, widths, count):
-    layers = {row.name: row for row in count(GGhostRegNetX, variant).rows}
-    for stage, (complicated, ghosts, gathered) in zip((1, 2), widths, strict=True):
+def test_stages_are_cut_as_in_the_official_code(count):
+    """Those of the other released variants are compared with the official checkpoints' shapes."""
+    layers = {row.name: row for row in count(GGhostRegNetX, "032").rows}
+    # Complicated channels, ghosts, and channels into the mix.
+    for stage, complicated, ghosts, gathered in ((1, 72, 120, 480), (2, 216, 216, 3240)):
         assert layers[f"stage_{stage}_thin_0_conv3_conv"].output_shape[-1] == complicated
         assert layers[f"stage_{stage}_cheap_conv"].output_shape[-1] == ghosts
         assert layers[f"stage_{stage}_mix_1_conv"].params == gathered * ghosts

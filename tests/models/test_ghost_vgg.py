@@ -48,11 +48,11 @@ def by_hand(s, d):
         (5, 3, "3.3", "65"),
     ],
 )
-def test_every_printed_cell(s, d, params, macs, count):
-    counted = count(GhostVGG16, ratio=s, dw_size=d)
-    convolutions = counted.macs - counted.macs_by_kind["dense"]
-    assert (counted.params, convolutions) == by_hand(s, d)
-    assert f"{counted.params / 1e6:.1f}" == params
+def test_every_printed_cell(s, d, params, macs, zoo):
+    row = zoo["VGG-16" if s == 1 else f"Ghost-VGG-16 s={s} d={d}"]
+    ours, convolutions = int(row["params"]), int(row["macs"]) - int(row["dense_macs"])
+    assert (ours, convolutions) == by_hand(s, d)
+    assert f"{ours / 1e6:.1f}" == params
     assert f"{convolutions / 1e6:.0f}" == macs
 
 
