@@ -20,7 +20,12 @@ def check_size(claimed: int, size: int) -> None:
 
 def first_line(error: BaseException) -> str:
     """The reason of an error in at most 300 characters."""
-    return str(error).strip().partition("\n")[0][:300] or type(error).__name__
+    return printable(str(error).strip().partition("\n")[0][:300]) or type(error).__name__
+
+
+def printable(text: str) -> str:
+    """`text` in one line that a terminal only shows: line breaks and control characters as Python writes them."""
+    return text if text.isprintable() else repr(text)[1:-1]
 
 
 @contextlib.contextmanager

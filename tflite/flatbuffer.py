@@ -9,6 +9,8 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from ghostnet_tf.untrusted import first_line
+
 OP_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 TYPE_NAMES = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
 
@@ -23,8 +25,10 @@ def unpack(content: bytes) -> schema.ModelT:
         raise ValueError(f"Expected the content of a .tflite file. Received: {len(content)} bytes, {content[:8]!r}…")
     try:
         model = schema.ModelT.InitFromPackedBuf(content, 0)
-    except (struct.error, IndexError, TypeError, AttributeError) as error:
-        raise ValueError(f"Expected the content of a .tflite file. Received: damaged bytes ({error})") from error
+    except (struct.error, IndexError, TypeError, AttributeError, ValueError) as error:
+        raise ValueError(
+            f"Expected the content of a .tflite file. Received: damaged bytes ({first_line(error)})"
+        ) from error
     for buffer in model.buffers or []:
         if buffer.offset > 1:
             if buffer.offset + buffer.size > len(content):

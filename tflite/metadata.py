@@ -6,6 +6,7 @@ a reader of the model does not see.
 
 import dataclasses
 import io
+import lzma
 import struct
 import zipfile
 import zlib
@@ -16,6 +17,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf.tflite import metadata_schema
 from ghostnet_tf.tflite.flatbuffer import pack, softmax, unpack
+from ghostnet_tf.untrusted import DAMAGE, check_size, first_line, printable
 
 BUFFER = b"TFLITE_METADATA"
 LABELS, CARD = "labels.txt", "model_card.md"
@@ -87,13 +89,17 @@ def read_metadata(content: bytes) -> Metadata | None:
     entry = next((entry for entry in model.metadata or [] if entry.name == BUFFER), None)
     if entry is None:
         return None
-    found = metadata_schema.unpack(bytes(model.buffers[entry.buffer].data))
+    buffers = model.buffers or []
+    stored = buffers[entry.buffer].data if entry.buffer < len(buffers) else None
+    if stored is None:
+        raise ValueError(f"Expected metadata in buffer {entry.buffer}. Received: {len(buffers)} buffers, nothing there")
+    found = metadata_schema.unpack(bytes(stored))
     files = _files(content)
     graph = (found.get("subgraph_metadata") or [{}])[0]
     image = (graph.get("input_tensor_metadata") or [{}])[0]
     output = (graph.get("output_tensor_metadata") or [{}])[0]
     options = [unit["options"] for unit in image.get("process_units", []) if "options" in unit]
-    normalization = next((option["NormalizationOptions"] for option in options), {"mean": [0.0], "std": [1.0]})
+    normalization = next((option["NormalizationOptions"] for option in options), {})
     labels = _named(output, "axis labels", files)
     return Metadata(
         name=found.get("name", ""),
@@ -102,8 +108,8 @@ def read_metadata(content: bytes) -> Metadata | None:
         license=found.get("license"),
         card=_named(found, "descriptions", files) or "",
         labels=None if labels is None else tuple(labels.removesuffix("\n").split("\n")),
-        mean=normalization["mean"][0],
-        std=normalization["std"][0],
+        mean=(normalization.get("mean") or [0.0])[0],
+        std=(normalization.get("std") or [1.0])[0],
     )
 
 
@@ -184,9 +190,10 @@ def _files(content: bytes) -> dict[str, str]:
         return {}
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            return {name: archive.read(name).decode() for name in archive.namelist()}
-    except (zipfile.BadZipFile, zlib.error, struct.error, EOFError, RuntimeError, UnicodeDecodeError) as error:
-        raise ValueError(f"Expected readable files in the metadata. Received: {error}") from error
+            check_size(sum(member.file_size for member in archive.infolist()), len(content))
+            return {member.filename: archive.read(member).decode() for member in archive.infolist()}
+    except (*DAMAGE, zlib.error, lzma.LZMAError, struct.error) as error:
+        raise ValueError(f"Expected readable files in the metadata. Received: {first_line(error)}") from error
 
 
 def _named(described: dict, kind: str, files: dict[str, str]) -> str | None:
@@ -199,6 +206,7 @@ def _named(described: dict, kind: str, files: dict[str, str]) -> str | None:
         if entry.get("type") == metadata_schema.FILE_TYPES[kind]:
             name = entry.get("name", "")
             if name not in files:
-                raise ValueError(f"Expected {name} behind the model. Received: {', '.join(files) or 'nothing'}")
+                received = printable(", ".join(files)) or "nothing"
+                raise ValueError(f"Expected {printable(name)} behind the model. Received: {received}")
             return files[name]
     return None

@@ -11,7 +11,10 @@ import numpy as np
 from flatbuffers import number_types
 from flatbuffers.table import Table
 
+from ghostnet_tf.untrusted import check_size, first_line
+
 IDENTIFIER = b"M001"
+VALUE = 200  # bytes of memory that a value takes at least
 PARSER = "1.0.0"  # the oldest reader that knows every field below
 
 # Fields in the schema's order, which numbers them; left out are only those after the last one that is used.
@@ -85,11 +88,12 @@ def unpack(content: bytes) -> dict:
     if content[4:8] != IDENTIFIER:
         raise ValueError(f"Expected TFLite Metadata, {IDENTIFIER!r} at byte 4. Received: {content[:8]!r}")
     try:
-        return _read_table(
-            Table(content, flatbuffers.encode.Get(flatbuffers.packer.uoffset, content, 0)), "ModelMetadata"
-        )
-    except (struct.error, IndexError, TypeError, UnicodeDecodeError) as error:
-        raise ValueError(f"Expected TFLite Metadata. Received: {len(content)} damaged bytes ({error})") from error
+        root = Table(content, flatbuffers.encode.Get(flatbuffers.packer.uoffset, content, 0))
+        return _Reader(len(content)).table(root, "ModelMetadata")
+    except (struct.error, IndexError, TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected TFLite Metadata. Received: {len(content)} damaged bytes ({first_line(error)})"
+        ) from error
 
 
 def _numbered(table: str) -> dict[str, tuple[int, str]]:
@@ -134,36 +138,51 @@ def _write(builder: flatbuffers.Builder, kind: str, value) -> int:
     return _write_table(builder, kind, value)
 
 
-def _read_table(table: Table, name: str) -> dict:
-    values = {}
-    for field, (number, kind) in _numbered(name).items():
-        position = _position(table, number)
-        if position is None:
-            continue
-        if kind in _SCALARS:
-            values[field] = table.Get(_SCALARS[kind], position)
-        elif kind in UNIONS:
-            member, body = table.Get(number_types.Uint8Flags, position), _position(table, number + 1)
-            if body is not None and 0 < member <= len(UNIONS[kind]):
-                kind = UNIONS[kind][member - 1]
-                values[field] = {kind: _read_table(Table(table.Bytes, table.Indirect(body)), kind)}
-        elif kind.startswith("["):
-            start = table.Vector(position - table.Pos)
-            places = range(start, start + 4 * table.VectorLen(position - table.Pos), 4)
-            values[field] = [_read(table, kind[1:-1], place) for place in places]
-        else:
-            values[field] = _read(table, kind, position)
-    return values
-
-
 def _position(table: Table, number: int) -> int | None:
     offset = table.Offset(4 + 2 * number)
     return table.Pos + offset if offset else None
 
 
-def _read(table: Table, kind: str, position: int):
-    if kind == "float":
-        return table.Get(number_types.Float32Flags, position)
-    if kind == "string":
-        return table.String(position).decode()
-    return _read_table(Table(table.Bytes, table.Indirect(position)), kind)
+class _Reader:
+    """Reads tables of a FlatBuffer of `size` bytes.
+
+    All offsets may lead to one place, so that what a few kilobytes hold would be without end: it is counted.
+    """
+
+    def __init__(self, size: int):
+        self.size, self.claimed = size, 0
+
+    def table(self, table: Table, name: str) -> dict:
+        values = {}
+        for field, (number, kind) in _numbered(name).items():
+            position = _position(table, number)
+            if position is None:
+                continue
+            if kind in _SCALARS:
+                values[field] = table.Get(_SCALARS[kind], position)
+            elif kind in UNIONS:
+                member, body = table.Get(number_types.Uint8Flags, position), _position(table, number + 1)
+                if body is not None and 0 < member <= len(UNIONS[kind]):
+                    kind = UNIONS[kind][member - 1]
+                    values[field] = {kind: self._read(table, kind, body)}
+            elif kind.startswith("["):
+                start = table.Vector(position - table.Pos)
+                places = range(start, start + 4 * table.VectorLen(position - table.Pos), 4)
+                values[field] = [self._read(table, kind[1:-1], place) for place in places]
+            else:
+                values[field] = self._read(table, kind, position)
+        return values
+
+    def _read(self, table: Table, kind: str, position: int):
+        self._count(VALUE)
+        if kind == "float":
+            return table.Get(number_types.Float32Flags, position)
+        if kind == "string":
+            text = table.String(position)
+            self._count(len(text))
+            return text.decode()
+        return self.table(Table(table.Bytes, table.Indirect(position)), kind)
+
+    def _count(self, claimed: int) -> None:
+        self.claimed += claimed
+        check_size(self.claimed, self.size)

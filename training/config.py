@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ghostnet_tf.commands import BadInput, choose, write_text
 from ghostnet_tf.networks import NETWORKS, OPTIONS, full_name
+from ghostnet_tf.untrusted import first_line
 
 # --augment NAME -> what it does
 AUGMENTATIONS = {
@@ -177,16 +178,22 @@ def read_config(path: Path) -> dict:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise BadInput(f"expected a configuration file. Received: {path}, which does not exist") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, IsADirectoryError) as error:
-        raise BadInput(f"{path} is not readable as TOML: {error}") from error
+    except (ValueError, RecursionError, IsADirectoryError) as error:
+        raise BadInput(f"{path} is not readable as TOML: {first_line(error)}") from error
     fields = {field.name: field for field in dataclasses.fields(RunConfig)}
     for key, value in values.items():
         choose(f"setting in {path}", key, fields)
         expected = _types(fields[key].type)
-        if not isinstance(value, expected) or (isinstance(value, bool) and bool not in expected):
-            names = " or ".join(kind.__name__ for kind in expected)
+        names = " or ".join(kind.__name__ for kind in expected)
+        if not _is(value, expected):
             raise BadInput(f"{path}: expected `{key}` as {names}. Received: {value!r}")
+        if isinstance(value, list) and not all(_is(each, (float, int)) for each in value):
+            raise BadInput(f"{path}: expected `{key}` as {names} of numbers. Received: {value!r}")
     return values
+
+
+def _is(value, expected: tuple[type, ...]) -> bool:
+    return isinstance(value, expected) and (not isinstance(value, bool) or bool in expected)
 
 
 def _types(annotation) -> tuple[type, ...]:

@@ -33,7 +33,7 @@ def values_clip(values: dict[str, np.ndarray], model: keras.Model) -> bool:
     if HEAD_BN[0] in values or "head_conv/bias" in values:
         return HEAD_BN[0] in values
     squeezed = {w.path.split("/")[-2]: w.shape[0] for w in model.weights if w.path.endswith("_se_reduce/bias")}
-    same = all(len(values.get(f"{layer}/bias", range(units))) == units for layer, units in squeezed.items())
+    same = all(np.shape(values.get(f"{layer}/bias", range(units))) == (units,) for layer, units in squeezed.items())
     return clips(model) == same
 
 
@@ -86,14 +86,15 @@ def bridged(values: dict[str, np.ndarray], variables: dict, to_clip: bool) -> di
             _bridge_gate(values, variables, key.removesuffix("reduce/bias"), to_clip)
     kernel = values.get("head_conv/kernel")
     if to_clip and "head_conv/bias" in values:
-        bias = values.pop("head_conv/bias")
+        bias = np.asarray(values.pop("head_conv/bias"), np.float64)
         fixed = (np.ones_like(bias), bias, np.zeros_like(bias), np.full_like(bias, 1 - BATCH_NORM["epsilon"]))
         values |= dict(zip(HEAD_BN, fixed, strict=True))
-    elif not to_clip and kernel is not None and all(len(values.get(key, ())) == kernel.shape[-1] for key in HEAD_BN):
-        scale, values["head_conv/bias"] = scale_and_shift(
-            *(values.pop(key) for key in HEAD_BN), epsilon=BATCH_NORM["epsilon"]
-        )
-        values["head_conv/kernel"] = kernel * scale
+    elif not to_clip and np.ndim(kernel) == 4 and all(np.shape(values.get(key)) == kernel.shape[3:] for key in HEAD_BN):
+        with np.errstate(invalid="ignore", divide="ignore"):  # a variance below 0 gives NaN, which loading refuses
+            scale, values["head_conv/bias"] = scale_and_shift(
+                *(values.pop(key) for key in HEAD_BN), epsilon=BATCH_NORM["epsilon"]
+            )
+            values["head_conv/kernel"] = kernel * scale
     return values
 
 
@@ -104,9 +105,11 @@ def _bridge_gate(values: dict[str, np.ndarray], variables: dict, se: str, to_cli
         return
     reduce, reduce_bias, expand, expand_bias = (np.asarray(values[key], np.float64) for key in keys)
     channels, units = variables[keys[2]].shape[-1], variables[keys[1]].shape[0]
-    if reduce.shape != (1, 1, channels, reduce_bias.size) or expand.shape != (1, 1, reduce_bias.size, channels):
+    squeezed = reduce_bias.size
+    shapes = reduce_bias.shape, reduce.shape, expand.shape
+    if shapes != ((squeezed,), (1, 1, channels, squeezed), (1, 1, squeezed, channels)):
         return
-    kept = np.arange(reduce_bias.size)
+    kept = np.arange(squeezed)
     if units < kept.size:
         kept = np.flatnonzero(expand.any(axis=(0, 1, 3)))
     if units < kept.size:

@@ -13,7 +13,7 @@ import numpy as np
 
 from ghostnet_tf.layers import GhostBottleneck
 from ghostnet_tf.layers.composite import variable_key
-from ghostnet_tf.untrusted import first_line
+from ghostnet_tf.untrusted import DAMAGE, first_line, printable
 from ghostnet_tf.weights import bridge
 from ghostnet_tf.weights.hub import WeightsUnavailable
 from ghostnet_tf.weights.keras_file import load_keras, reading, tensor_shapes
@@ -80,9 +80,13 @@ def _safetensors(path: Path) -> dict[str, np.ndarray]:
     from safetensors.numpy import load_file
 
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
+        tensors = load_file(path)
+    except (SafetensorError, *DAMAGE) as error:  # the others on types that NumPy does not have
         raise _unreadable(path, error) from error
+    for name, value in tensors.items():
+        if np.iscomplexobj(value):
+            raise _unreadable(path, ValueError(f"{printable(name)} has complex numbers"))
+    return tensors
 
 
 def _torch_file(path: Path) -> dict[str, np.ndarray]:

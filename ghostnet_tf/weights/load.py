@@ -8,6 +8,7 @@ import keras
 import numpy as np
 
 from ghostnet_tf.layers.composite import variable_key
+from ghostnet_tf.untrusted import printable
 from ghostnet_tf.weights import bridge
 from ghostnet_tf.weights.files import SUFFIXES, read
 from ghostnet_tf.weights.hub import fetch
@@ -102,4 +103,4 @@ def _finite(value: np.ndarray, dtype: str) -> bool:
 
 def _first(keys: Iterable[str], count: int = 3) -> str:
     keys = list(keys)
-    return "; ".join(keys[:count]) + ("; …" if len(keys) > count else "")
+    return "; ".join(map(printable, keys[:count])) + ("; …" if len(keys) > count else "")

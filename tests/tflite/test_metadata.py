@@ -5,6 +5,7 @@ import dataclasses
 import io
 import zipfile
 
+import flatbuffers
 import numpy as np
 import pytest
 
@@ -100,6 +101,26 @@ def test_damaged_bytes_are_one_error():
         metadata_schema.unpack(b"")
 
 
+def test_offsets_that_meet_in_one_place_end():
+    """5 kB whose lists each lead 400 times to one list: 64 million values."""
+    builder = flatbuffers.Builder()
+    builder.StartObject(1)
+    place = builder.EndObject()
+    for field in (4, 2, 3):  # process_units of a tensor, tensors of a graph, graphs of a model
+        builder.StartVector(4, 400, 4)
+        for _ in range(400):
+            builder.PrependUOffsetTRelative(place)
+        places = builder.EndVector()
+        builder.StartObject(field + 1)
+        builder.PrependUOffsetTRelativeSlot(field, places, 0)
+        place = builder.EndObject()
+    builder.Finish(place, metadata_schema.IDENTIFIER)
+    with pytest.raises(
+        ValueError, match=r"^Expected TFLite Metadata\. Received: \d+ damaged bytes \(it claims 1\d MB"
+    ):
+        metadata_schema.unpack(bytes(builder.Output()))
+
+
 @pytest.fixture(scope="module")
 def described(small_files):
     return {scheme: with_metadata(content, LABELLED) for scheme, content in small_files.items()}
@@ -172,6 +193,14 @@ def metadata_bytes(content: bytes) -> bytes:
     model = unpack(content)
     (entry,) = (entry for entry in model.metadata if entry.name == BUFFER)
     return bytes(model.buffers[entry.buffer].data)
+
+
+def test_files_that_claim_more_than_there_is_are_refused(small_files):
+    stream = io.BytesIO(with_metadata(small_files["int8"], LABELLED))
+    with zipfile.ZipFile(stream, "a", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("bomb.txt", b" " * 50_000_000)
+    with pytest.raises(ValueError, match=r"^Expected readable files in the metadata\. Received: it claims 50 MB"):
+        read_metadata(stream.getvalue())
 
 
 def test_labels_that_do_not_fit_are_refused(small_files):
