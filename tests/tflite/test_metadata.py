@@ -115,9 +115,7 @@ def test_offsets_that_meet_in_one_place_end():
         builder.PrependUOffsetTRelativeSlot(field, places, 0)
         place = builder.EndObject()
     builder.Finish(place, metadata_schema.IDENTIFIER)
-    with pytest.raises(
-        ValueError, match=r"^Expected TFLite Metadata\. Received: \d+ damaged bytes \(it claims 1\d MB"
-    ):
+    with pytest.raises(ValueError, match=r"^Expected TFLite Metadata\. Received: \d+ damaged bytes \(it claims 1\d MB"):
         metadata_schema.unpack(bytes(builder.Output()))
 
 
