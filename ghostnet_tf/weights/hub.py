@@ -1,5 +1,6 @@
 """Published weights from the Hugging Face hub: cached, verified."""
 
+import os
 from pathlib import Path
 
 from ghostnet_tf.untrusted import first_line
@@ -35,6 +36,7 @@ def fetch(tag: str, timeout: float | None = None) -> Path:
         WeightsUnavailable: Without network or permission to use it (and no cached file), when the hub refuses, does
             not send what it states or redirects to http, or when the cache cannot be written.
     """
+    os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")  # read at import: what runs here is nobody's business
     # Here and not above: the import takes 0.3 s, and most uses of the package need no download.
     from huggingface_hub import constants, errors, hf_hub_download, hf_hub_url
 
