@@ -1,0 +1,29 @@
+"""Memory of a process that converts over and over, by the script that measures it, in fewer rounds."""
+
+import pytest
+
+from ghostnet_tf import commands
+
+
+@pytest.fixture(scope="module")
+def memory(script):
+    found = script("memory")
+    if not found.STATM.is_file():
+        pytest.skip("the memory of a process is read from Linux's /proc")
+    return found
+
+
+def test_conversions_do_not_grow(memory):
+    """The second five of ten by less than a megabyte each: pages of 4 kB come and go, a kept interpreter is more."""
+    assert memory.growth(memory.watch("convert to int8", 10)) < 1e6
+
+
+def test_what_is_kept_is_seen(memory, monkeypatch):
+    kept = []
+    monkeypatch.setitem(memory.JOBS, "leak", lambda: lambda: kept.append(b"x" * 2_000_000))
+    assert memory.growth(memory.watch("leak", 20)) == pytest.approx(2e6, rel=0.2)
+
+
+def test_a_line_wants_rounds(memory, capsys):
+    assert memory.main(["--rounds", "5"]) == commands.BAD_INPUT
+    assert "at least 20 --rounds" in capsys.readouterr().err
