@@ -24,7 +24,7 @@ from datetime import UTC, datetime  # noqa: E402
 from ghostnet_tf import commands, results  # noqa: E402
 
 EXAMPLES = """\
-  pip install 'atheris>=3'
+  pip install --editable '.[fuzz]'
   python tests/fuzz/fuzz.py config --seconds 60
   python tests/fuzz/fuzz.py names --csv results/fuzz.csv"""
 
@@ -52,7 +52,9 @@ def command(argv: list[str] | None = None) -> int:
     if args.csv:
         results.check_results_file(args.csv, COLUMNS)
     if importlib.util.find_spec("atheris") is None:
-        raise commands.MissingResource("fuzzing takes atheris, for Linux and Python to 3.13: pip install 'atheris>=3'")
+        raise commands.MissingResource(
+            "fuzzing takes atheris, for Linux and Python to 3.13: pip install --editable '.[fuzz]'"
+        )
     findings = HERE / "findings" / args.target
     row, found = fuzz(args.target, args.seconds, findings)
     print(f"{args.target}: {row['executions']:,} inputs in {row['seconds']} s, {row['coverage']} branches covered")
