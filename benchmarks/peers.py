@@ -1,8 +1,8 @@
 """Races our `.tflite` files with those of other routes to the same networks, in one interleaved run.
 
 Ours are made by `tflite/convert.py`, untrained (weights do not change the time), and so is Keras's MobileNetV2 to
-compare with. The others' are ready files, `ROUTE_NETWORK_100_…_SCHEME.tflite` in a folder; `make_peers.py` makes some.
-Each of ours runs twice under two names: how far the two differ is the noise.
+compare with. The others' are ready files, `ROUTE_NETWORK_100_…_SCHEME.tflite` in a folder. Each of ours runs twice
+under two names: how far the two differ is the noise.
 """
 
 import sys
