@@ -144,7 +144,9 @@ def command(argv: list[str] | None = None) -> int:
         "commit": commit,
         "load": f"{before}-{here['load']}",
         "cpu": here["cpu"],
-        "command": results.command_line("benchmarks/walkthrough.py", argv).replace(str(args.photos), "photos"),
+        "command": results.command_line("benchmarks/walkthrough.py", argv)
+        .replace(str(args.photos), "photos")
+        .replace(str(args.keep), "clone"),
     }
     if args.csv:
         results.append_rows(args.csv, COLUMNS, [row | shared for row in rows])
