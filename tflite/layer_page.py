@@ -16,11 +16,10 @@ from ghostnet_tf.tflite import pipeline, sources
 from ghostnet_tf.tflite.flatbuffer import paired, unpack
 from ghostnet_tf.tflite.graph import structure
 from ghostnet_tf.tflite.layer_costs import REST, Costs, LayerCost
-from ghostnet_tf.tflite.layer_report import LayerError, layer_errors
+from ghostnet_tf.tflite.layer_report import IMAGES, LayerError, layer_errors
 from ghostnet_tf.tflite.schemes import GRAPHS, convert
 from ghostnet_tf.training.metrics import processor
 
-IMAGES = 32  # to compare int8 with float on
 MODEL_EXPLORER = "http://localhost:8080/"  # where its server is by default
 UNLIKE = 3.0  # decibels of most layers' outputs below which two files are hardly of the same weights
 

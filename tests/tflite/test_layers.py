@@ -120,7 +120,8 @@ def test_a_file_of_another_model_is_refused(small_files, small_model, monkeypatc
         assert layer_page.float_file(small_model, small_files[scheme], "small") == small_files["fp32"]
     other, wider = unpack(small_files["int8"]), unpack(small_files["int8"])
     other.subgraphs[0].operators.pop(20)
-    wider.subgraphs[0].tensors[wider.subgraphs[0].operators[20].outputs[0]].shape[-1] += 1
+    output = wider.subgraphs[0].tensors[wider.subgraphs[0].operators[20].outputs[0]]
+    output.shape = output.shape + 1
     for model in (other, wider):
         with pytest.raises(commands.BadInput, match="expected the model that the file was made from"):
             layer_page.float_file(small_model, pack(model), "small")
