@@ -1,6 +1,12 @@
-"""Shorter networks, for what does not depend on the number of blocks."""
+"""Settings of the whole suite, and shorter networks, for what does not depend on the number of blocks."""
+
+import os
 
 import pytest
+
+if "PYTEST_XDIST_WORKER" in os.environ:  # as many workers as cores: threads of their own would only wait for each other
+    os.environ.setdefault("TF_NUM_INTRAOP_THREADS", "1")
+    os.environ.setdefault("TF_NUM_INTEROP_THREADS", "1")
 
 ROWS = (0, 1, 3, 4, 5, 9, 11, 12)  # of GhostNet's table: with and without strides, squeezing and a projection
 
