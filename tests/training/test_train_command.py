@@ -141,19 +141,19 @@ def test_a_misspelt_flag_gets_a_hint(capsys):
     assert "did you mean --epochs?" in capsys.readouterr().err
 
 
-def test_a_diverging_loss_stops_the_run(tmp_path, capsys):
+def test_a_diverging_loss_stops_the_run(tmp_path, capsys, tiny_network):
     arguments = ["--data", "digits", "--output", str(tmp_path / "run"), *SMALL, "--batch-size", "512"]
     assert train.main([*arguments, "--learning-rate", "1e30"]) == FAILED
     assert "try a lower --learning-rate" in capsys.readouterr().err
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
-def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
+def test_a_killed_run_resumes_to_the_same_weights(photo_run, tmp_path):
     """Order, augmentation, dropout, optimizer and schedule continue: 1e-6 allows for threads' order of addition."""
-    arguments = [sys.executable, "training/train.py", "--data", "digits", *SMALL]
-    arguments += ["--batch-size", "256"]
-    whole, killed = tmp_path / "whole", tmp_path / "killed"
-    process = subprocess.Popen([*arguments, "--output", killed], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+    killed = tmp_path / "killed"
+    arguments = ["--data", photo_run.parent / "photos", "--output", killed, *SMALL]
+    command = [sys.executable, "training/train.py", *arguments]
+    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
     for line in process.stderr:
         if line.startswith("epoch 1/2"):
             process.send_signal(signal.SIGKILL)
@@ -161,10 +161,10 @@ def test_a_killed_run_resumes_to_the_same_weights(tmp_path):
     process.communicate()
     assert not (killed / "model.keras").exists()
     assert train.main(["--resume", str(killed)]) == OK
-    assert train.main([*arguments[2:], "--output", str(whole)]) == OK
-    rows = [(folder / "metrics.csv").read_text().splitlines() for folder in (whole, killed)]
+    runs = (photo_run, killed)
+    rows = [(folder / "metrics.csv").read_text().splitlines() for folder in runs]
     assert len(rows[0]) == len(rows[1]) == 3
-    expected, found = (keras.models.load_model(folder / "model.keras").get_weights() for folder in (whole, killed))
+    expected, found = (keras.models.load_model(folder / "model.keras").get_weights() for folder in runs)
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)
 
