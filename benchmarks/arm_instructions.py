@@ -24,7 +24,6 @@ import subprocess  # noqa: E402
 import tempfile  # noqa: E402
 from collections import Counter  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 
@@ -286,7 +285,7 @@ def command(argv: list[str] | None = None) -> int:
         ]
     add_ratios(counted)
     shared = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": results.now(),
         "processor": PROCESSOR,
         "ai_edge_litert": importlib.metadata.version("ai-edge-litert"),
         "command": results.command_line("benchmarks/arm_instructions.py", argv),

@@ -11,7 +11,6 @@ GHOSTNET_TF_COMMAND = True  # see ghostnet_tf/__init__.py: argument parsing does
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import time  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 from ghostnet_tf.networks import NETWORKS  # noqa: E402
@@ -45,7 +44,7 @@ def command(argv: list[str] | None = None) -> int:
         bounds = f" [{row['ratio_low']:.2f}, {row['ratio_high']:.2f}]" if row["ratio_low"] else ""
         print(f"{row['network']:36} {row['median_ms']:8.1f} ms   {row['ratio']:.2f} times the reference{bounds}")
     if arguments.csv:
-        shared = {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+        shared = {"date": results.now()}
         shared["command"] = results.command_line("benchmarks/building_time.py", argv)
         results.append_rows(arguments.csv, COLUMNS, [row | shared for row in rows])
     return commands.OK

@@ -12,7 +12,6 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 import tempfile  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 
@@ -182,12 +181,10 @@ def table(rows: list[dict]) -> str:
 
 def draw(path: Path, rows: list[dict], title: str) -> None:
     """A small chart for each k and s: how many times less by formula and count, how many times faster measured."""
-    import matplotlib
-    from matplotlib.figure import Figure
+    from ghostnet_tf.tflite import charts
 
     kernels, ratios = (sorted({row[name] for row in rows}) for name in ("kernel_size", "s"))
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ghostnet-tf", "font.size": 9}):
-        figure = Figure(figsize=(2 + 2.1 * len(ratios), 1.2 + 2.1 * len(kernels)), layout="constrained")
+    with charts.picture(path, (2 + 2.1 * len(ratios), 1.2 + 2.1 * len(kernels))) as figure:
         figure.suptitle(title, fontsize=10)
         grid = figure.subplots(len(kernels), len(ratios), squeeze=False, sharex=True, sharey=True)
         for kernel, line in zip(kernels, grid, strict=True):
@@ -203,8 +200,6 @@ def draw(path: Path, rows: list[dict], title: str) -> None:
         for axes in grid[:, 0]:
             axes.set_ylabel("times less, times faster")
         figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4, frameon=False)
-        with commands.written_whole(path) as temporary:
-            figure.savefig(temporary, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _draw_one(axes, rows: list[dict]) -> None:
@@ -239,7 +234,7 @@ def command(argv: list[str] | None = None) -> int:
         rows = race(modules, args, Path(folder))
     here = machine.machine()
     shared = {name: getattr(args, name) for name in ("channels", "size", "clock", "rounds", "seed")} | {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": results.now(),
         "num_threads": 1,
         "load": f"{before}-{here['load']}",
         "cpu": here["cpu"],

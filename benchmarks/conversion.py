@@ -17,7 +17,6 @@ import subprocess  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 from ghostnet_tf.networks import NETWORKS  # noqa: E402
@@ -56,7 +55,7 @@ def command(argv: list[str] | None = None) -> int:
     shared["command"] = results.command_line("benchmarks/conversion.py", argv)
     for row in [cost(args)] if args.photos is None else signal_to_noise(args):
         if args.csv:
-            row |= shared | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+            row |= shared | {"date": results.now()}
             results.append_rows(args.csv, columns, [row])
     return commands.OK
 

@@ -19,7 +19,6 @@ import random  # noqa: E402
 import tempfile  # noqa: E402
 from collections import Counter  # noqa: E402
 from collections.abc import Iterator  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 
@@ -100,7 +99,7 @@ def command(argv: list[str] | None = None) -> int:
     done = bad = 0
     with tempfile.TemporaryDirectory() as root:
         for row in faults(arguments, Path(root)):
-            row |= shared | {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+            row |= shared | {"date": results.now()}
             done += 1
             bad += any(word in str(value) for value in row.values() for word in ("FAILED", "CHANGED", "BROKEN"))
             bad += "traceback" in row["ended"]

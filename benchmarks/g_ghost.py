@@ -18,7 +18,6 @@ import functools  # noqa: E402
 import os  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
 from typing import TYPE_CHECKING  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
@@ -212,7 +211,7 @@ def command(argv: list[str] | None = None) -> int:
     rows = race(found, args)
     here = machine.machine()
     shared = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": results.now(),
         **{name: getattr(args, name) for name in ("device", "size", "clock", "num_threads", "rounds", "seed")},
         "load": f"{before}-{here['load']}",
         "cpu": here["cpu"],

@@ -15,7 +15,6 @@ import multiprocessing  # noqa: E402
 import os  # noqa: E402
 from collections.abc import Callable  # noqa: E402
 from concurrent.futures import ProcessPoolExecutor  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 
@@ -68,7 +67,7 @@ def command(argv: list[str] | None = None) -> int:
             for done in range(10, args.rounds + 1, 10)
         ]
     if args.csv:
-        shared = {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+        shared = {"date": results.now()}
         versions = machine.machine()["versions"]
         shared["versions"] = " ".join(f"{name} {version}" for name, version in versions.items())
         shared["command"] = results.command_line("benchmarks/memory.py", argv)

@@ -16,7 +16,6 @@ import hashlib  # noqa: E402
 import re  # noqa: E402
 import subprocess  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 
@@ -186,7 +185,7 @@ def command(argv: list[str] | None = None) -> int:
             rows = race(contestants, num_threads, clock, args.rounds, args.seed)
             here = machine.machine()
             shared = {
-                "date": datetime.now(UTC).isoformat(timespec="seconds"),
+                "date": results.now(),
                 "rounds": args.rounds,
                 "seed": args.seed,
                 "load": f"{before}-{here['load']}",

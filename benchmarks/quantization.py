@@ -15,7 +15,6 @@ import importlib.util  # noqa: E402
 import io  # noqa: E402
 import tempfile  # noqa: E402
 import warnings  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 from ghostnet_tf.quiet import quiet, start_tensorflow  # noqa: E402
@@ -74,7 +73,7 @@ def command(argv: list[str] | None = None) -> int:
     for run in arguments.model:
         rows = measure(run, arguments)
         if arguments.csv:
-            shared = {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+            shared = {"date": results.now()}
             shared["command"] = results.command_line("benchmarks/quantization.py", argv)
             results.append_rows(arguments.csv, COLUMNS, [row | shared for row in rows])
     return commands.OK

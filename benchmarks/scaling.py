@@ -14,7 +14,6 @@ sys.path[0] = str(ROOT)
 
 import hashlib  # noqa: E402
 import tempfile  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 
@@ -173,7 +172,7 @@ def command(argv: list[str] | None = None) -> int:
         rows = race(files, args)
     here = machine.machine()
     shared = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": results.now(),
         **{name: getattr(args, name) for name in ("clock", "num_threads", "rounds", "seed")},
         "load": f"{before}-{here['load']}",
         "cpu": here["cpu"],

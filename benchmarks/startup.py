@@ -14,7 +14,6 @@ sys.path[0] = str(ROOT)
 import os  # noqa: E402
 import subprocess  # noqa: E402
 import time  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 
@@ -72,7 +71,7 @@ def command(argv: list[str] | None = None) -> int:
             spent[:, index, number] = one_start(list(names.values())[index])
     here = machine.machine()
     shared = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": results.now(),
         "rounds": args.rounds,
         "load": here["load"],
         "cpu": here["cpu"],

@@ -14,7 +14,6 @@ import argparse  # noqa: E402
 import json  # noqa: E402
 import subprocess  # noqa: E402
 import time  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 
@@ -79,7 +78,7 @@ def command(argv: list[str] | None = None) -> int:
             f"{bounds}   {row['versions']}"
         )
     if arguments.csv:
-        shared = {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+        shared = {"date": results.now()}
         shared["command"] = results.command_line("benchmarks/training_throughput.py", argv)
         results.append_rows(arguments.csv, COLUMNS, [row | shared for row in rows])
     return commands.OK

@@ -15,7 +15,6 @@ import shlex  # noqa: E402
 import subprocess  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 
@@ -136,7 +135,7 @@ def command(argv: list[str] | None = None) -> int:
     rows = [row | {"typed": public(row["typed"], photos, clone)} for row in rows]
     here = machine.machine()
     shared = {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": results.now(),
         "photos": sum(len(list(folder.iterdir())) for folder in classes),
         "classes": len(classes),
         "size": args.size,

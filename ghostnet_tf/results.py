@@ -5,6 +5,7 @@ import io
 import shlex
 import sys
 from collections.abc import Iterable
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ghostnet_tf.commands import BadInput, write_text
@@ -13,6 +14,11 @@ from ghostnet_tf.commands import BadInput, write_text
 def command_line(script: str, argv: list[str] | None) -> str:
     """The command that is running, for a results row: `python SCRIPT …`."""
     return shlex.join(["python", script, *(sys.argv[1:] if argv is None else argv)])
+
+
+def now() -> str:
+    """When a row was measured, in UTC to the second."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def check_results_file(path: Path, columns: Iterable[str]) -> None:

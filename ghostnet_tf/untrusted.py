@@ -1,6 +1,7 @@
 """Limits for files from strangers: what one may claim, and what reading a damaged one may end with."""
 
 import contextlib
+import hashlib
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +17,12 @@ def check_size(claimed: int, size: int) -> None:
     """Raises `ValueError` if a file of `size` bytes claims more of memory than ten times that and 16 MB."""
     if claimed > EXPANSION * size + ROOM:
         raise ValueError(f"it claims {claimed / 1e6:,.0f} MB and has {size / 1e6:,.1f}")
+
+
+def sha256_of(path: Path) -> str:
+    """The checksum of a file's content, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def first_line(error: BaseException) -> str:

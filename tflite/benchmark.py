@@ -111,7 +111,6 @@ def benchmark(
         BadInput: If a file cannot be run, before any is measured.
     """
     import hashlib
-    from datetime import UTC, datetime
 
     from ghostnet_tf.tflite import cold_start, machine, summary, timing, untrusted
 
@@ -139,7 +138,7 @@ def benchmark(
         measured |= summary.summarize(runs) | summary.ratio(runs, times[0], seed)
         rows.append({name: rounded(measured[name]) for name in COLUMNS if name in measured})
     return {
-        "date": datetime.now(UTC).isoformat(timespec="seconds"),
+        "date": results.now(),
         "clock": clock,
         "num_runs": num_runs,
         **asked,

@@ -1,9 +1,14 @@
 """Charts: as inline SVG that takes the colours of the page it stands in, and as files."""
 
+import contextlib
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 FOREGROUND = "#010203"  # stands for the page's own text colour until the SVG is finished
 COLOURS = ("#2f81d6", "#d9730d")  # legible on white and on black
@@ -44,6 +49,26 @@ def lines(x: Sequence[float], series: Mapping[str, Sequence[float]], *, title: s
     return _inline(file.getvalue(), title)
 
 
+@contextlib.contextmanager
+def picture(path: Path, figsize: tuple[float, float]) -> "Iterator[Figure]":
+    """A figure to draw on, in one style, which is saved at `path` when the block ends well.
+
+    Args:
+        path: Of the picture, `.svg` or `.png`, replaced if it exists.
+        figsize: Width and height in inches.
+    """
+    import matplotlib
+    from matplotlib.figure import Figure
+
+    from ghostnet_tf.commands import written_whole
+
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ghostnet-tf", "font.size": 9}):
+        figure = Figure(figsize=figsize, layout="constrained")
+        yield figure
+        with written_whole(path) as temporary:
+            figure.savefig(temporary, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
+
+
 def profiles(path: Path, found: Sequence[dict], title: str) -> None:
     """Draws where the time of files goes, a row of two bar charts each: by operation, and by layer in order.
 
@@ -52,15 +77,8 @@ def profiles(path: Path, found: Sequence[dict], title: str) -> None:
         found: Of `op_profile.profile`.
         title: Above all.
     """
-    import matplotlib
-    from matplotlib.figure import Figure
-
-    from ghostnet_tf.commands import written_whole
-
     tallest = [max(len(row["by_operator"]), len(row["by_layer"])) for row in found]
-    style = {"svg.fonttype": "none", "svg.hashsalt": "ghostnet-tf", "font.size": 9}
-    with matplotlib.rc_context(style):
-        figure = Figure(figsize=(11, 0.6 + sum(1.2 + 0.2 * bars for bars in tallest)), layout="constrained")
+    with picture(path, (11, 0.6 + sum(1.2 + 0.2 * bars for bars in tallest))) as figure:
         figure.suptitle(title)
         grid = figure.subplots(len(found), 2, squeeze=False, height_ratios=tallest)
         for row, axes in zip(found, grid, strict=True):
@@ -73,8 +91,6 @@ def profiles(path: Path, found: Sequence[dict], title: str) -> None:
                 plot.margins(x=0.12, y=0.02)
                 plot.spines[["top", "right"]].set_visible(False)
             axes[0].set_title(row["file"], loc="left", fontsize=10)
-        with written_whole(path) as temporary:
-            figure.savefig(temporary, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def scaling(path: Path, rows: Sequence[dict], fits: Mapping[tuple[str, str], Callable[[float, float], float]]) -> None:
@@ -87,10 +103,7 @@ def scaling(path: Path, rows: Sequence[dict], fits: Mapping[tuple[str, str], Cal
     """
     import matplotlib
     import numpy as np
-    from matplotlib.figure import Figure
     from matplotlib.ticker import LogLocator
-
-    from ghostnet_tf.commands import written_whole
 
     units = {"ratio": "time, in that of the scheme's width 1.0 at 224", "peak_memory_mb": "peak memory, MB"}
     units = {name: label for name, label in units.items() if any(row[name] is not None for row in rows)}
@@ -99,8 +112,7 @@ def scaling(path: Path, rows: Sequence[dict], fits: Mapping[tuple[str, str], Cal
     colours = dict(zip(widths, matplotlib.colormaps["viridis"](np.linspace(0, 0.85, len(widths))), strict=True))
     sizes = sorted({row["size"] for row in rows})
     smooth = np.geomspace(sizes[0], sizes[-1], 50)
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "ghostnet-tf", "font.size": 9}):
-        figure = Figure(figsize=(11, 4.6), layout="constrained")
+    with picture(path, (11, 4.6)) as figure:
         for axes, (name, label) in zip(figure.subplots(1, len(units), squeeze=False)[0], units.items(), strict=True):
             for scheme, width in groups:
                 same = [row for row in rows if (row["scheme"], row["width"]) == (scheme, width)]
@@ -120,8 +132,6 @@ def scaling(path: Path, rows: Sequence[dict], fits: Mapping[tuple[str, str], Cal
             axes.grid(alpha=0.25)
             axes.spines[["top", "right"]].set_visible(False)
         axes.legend(frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
-        with written_whole(path) as temporary:
-            figure.savefig(temporary, dpi=150, metadata={"Date": None} if path.suffix == ".svg" else None)
 
 
 def _inline(svg: str, title: str) -> str:

@@ -3,7 +3,6 @@
 Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), section 2.
 """
 
-import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +13,7 @@ from keras import ops
 from ghostnet_tf.commands import BadInput
 from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.predict import Predictor, load_predictor
+from ghostnet_tf.untrusted import sha256_of
 
 LEAST = 1e-30  # probability; float32 has a logarithm for it
 
@@ -114,5 +114,4 @@ def checksum(config: RunConfig) -> str | None:
     """The SHA-256 of a run's teacher, or `None` where there is none."""
     if config.teacher is None:
         return None
-    with Path(config.teacher).open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+    return sha256_of(Path(config.teacher))

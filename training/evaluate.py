@@ -10,7 +10,6 @@ if not __package__:  # run as a script: import from the checkout, not from this 
 import argparse  # noqa: E402
 import functools  # noqa: E402
 import hashlib  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 from ghostnet_tf.commands import BadInput, log  # noqa: E402
@@ -57,7 +56,7 @@ def command(argv: list[str] | None = None) -> int:
     if arguments.json:
         commands.write_json(arguments.json, rows)
     if arguments.csv:
-        shared = {"date": datetime.now(UTC).isoformat(timespec="seconds")}
+        shared = {"date": results.now()}
         shared["command"] = results.command_line("training/evaluate.py", argv)
         results.append_rows(arguments.csv, COLUMNS, [row | shared for row in rows])
     return commands.OK

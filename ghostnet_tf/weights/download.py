@@ -5,7 +5,6 @@ redirects from https to http, and it keeps content with the wrong checksum.
 """
 
 import errno
-import hashlib
 import os
 import re
 import time
@@ -17,6 +16,8 @@ from typing import TYPE_CHECKING, BinaryIO, NamedTuple
 from huggingface_hub import constants, errors, hf_hub_url
 from huggingface_hub.file_download import repo_folder_name
 from huggingface_hub.utils import WeakFileLock, build_hf_headers, get_session, hf_raise_for_status, tqdm
+
+from ghostnet_tf.untrusted import sha256_of
 
 if TYPE_CHECKING:
     from huggingface_hub.errors import Response
@@ -94,11 +95,6 @@ def into_cache(repository: str, file: str, revision: str, stated: Stated, timeou
         if revision != stated.commit:
             ref.write_text(stated.commit)
     return path
-
-
-def sha256_of(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _download(url: str, blob: Path, stated: Stated, timeout: float) -> None:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from ghostnet_tf.untrusted import first_line
+from ghostnet_tf.untrusted import first_line, sha256_of
 from ghostnet_tf.weights.registry import named
 
 
@@ -56,7 +56,7 @@ def fetch(tag: str, timeout: float | None = None) -> Path:
             stated = download.stated_by_hub(hf_hub_url(**where), timeout)
             path = path or download.into_cache(row.repository, row.file, revision, stated, timeout)
             expected = stated.sha256
-        received = download.sha256_of(path)
+        received = sha256_of(path)
     except (errors.HTTPError, ConnectionError) as error:
         raise WeightsUnavailable(
             f"the weights {tag} are not in the cache and {row.repository} on the hub could not be read "

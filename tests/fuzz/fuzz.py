@@ -19,7 +19,6 @@ import re  # noqa: E402
 import subprocess  # noqa: E402
 import tempfile  # noqa: E402
 import time  # noqa: E402
-from datetime import UTC, datetime  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 
@@ -61,7 +60,7 @@ def command(argv: list[str] | None = None) -> int:
     for path in found:
         print(f"finding: {path.relative_to(ROOT)}")
     if args.csv:
-        row |= {"date": datetime.now(UTC).isoformat(timespec="seconds"), "target": args.target}
+        row |= {"date": results.now(), "target": args.target}
         row["versions"] = " ".join(f"{name} {importlib.metadata.version(name)}" for name in ("ghostnet-tf", "atheris"))
         row["command"] = results.command_line("tests/fuzz/fuzz.py", argv)
         results.append_rows(args.csv, COLUMNS, [row])
