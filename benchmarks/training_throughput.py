@@ -19,7 +19,7 @@ from ghostnet_tf import commands, results  # noqa: E402
 
 EXAMPLES = """\
   python benchmarks/training_throughput.py
-  python benchmarks/training_throughput.py --size 32 --batch-size 128
+  python benchmarks/training_throughput.py --size 32 --batch-size 128 --towers 2
   python benchmarks/training_throughput.py --timm-python torch-env/bin/python --csv results/training_throughput.csv
 
 timm's model (channels_last) needs torch and timm, in this environment or in the one of --timm-python; without them it
@@ -30,8 +30,8 @@ CONTESTANTS = {
     "keras": "the same with keras.layers.BatchNormalization and keras.layers.Conv2D",
     "timm": "timm's ghostnet, channels_last",
 }
-COLUMNS = ("date", "contestant", "width", "size", "batch_size", "rounds", "steps", "images_per_second", "speedup")
-COLUMNS += ("speedup_low", "speedup_high", "cpu", "versions", "command")
+COLUMNS = ("date", "contestant", "width", "size", "batch_size", "towers", "rounds", "steps", "images_per_second")
+COLUMNS += ("speedup", "speedup_low", "speedup_high", "cpu", "versions", "command")
 
 
 def parser() -> commands.ArgumentParser:
@@ -40,6 +40,7 @@ def parser() -> commands.ArgumentParser:
     arguments.add_argument("--width", type=commands.positive_float, default=1.0, help="of the network")
     arguments.add_argument("--size", type=commands.positive_int, default=224, help="pixels a side")
     arguments.add_argument("--batch-size", type=commands.positive_int, default=32, help="images a step")
+    arguments.add_argument("--towers", type=commands.positive_int, default=1, help="of ours, as of training/train.py")
     arguments.add_argument("--rounds", type=commands.positive_int, default=15, help="rounds")
     arguments.add_argument("--steps", type=commands.positive_int, default=2, help="training steps of each a round")
     arguments.add_argument("--num-threads", type=commands.positive_int, default=2, help="threads of each")
@@ -89,7 +90,7 @@ class Worker:
 
     def __init__(self, name: str, arguments: argparse.Namespace):
         python = arguments.timm_python if name == "timm" else sys.executable
-        options = ("width", "size", "batch_size", "num_threads")
+        options = ("width", "size", "batch_size", "num_threads", *(["towers"] if name == "ours" else []))
         flags = [word for key in options for word in (f"--{key.replace('_', '-')}", str(getattr(arguments, key)))]
         self.process = subprocess.Popen(
             [python, __file__, "--worker", name, *flags],
@@ -139,6 +140,7 @@ def summary(seconds: dict[str, list[float]], workers: dict[str, Worker], argumen
             {
                 "contestant": name,
                 **{key: getattr(arguments, key) for key in ("width", "size", "batch_size", "rounds", "steps")},
+                "towers": arguments.towers if name == "ours" else 1,
                 "images_per_second": round(images / float(np.median(times)), 1),
                 **{key.replace("ratio", "speedup"): value and round(value, 3) for key, value in speedup.items()},
                 "cpu": processor(),
@@ -168,13 +170,16 @@ def _keras(arguments: argparse.Namespace):
     import ghostnet_tf
     from ghostnet_tf.layers.batch_norm import BatchNormalization
     from ghostnet_tf.layers.pointwise import Conv2D
+    from ghostnet_tf.training.towers import Towers
 
-    tf.config.threading.set_intra_op_parallelism_threads(arguments.num_threads)
+    tf.config.threading.set_intra_op_parallelism_threads(max(1, arguments.num_threads // arguments.towers))
+    tf.config.threading.set_inter_op_parallelism_threads(arguments.towers)
     if arguments.worker == "keras":
         BatchNormalization.call = keras.layers.BatchNormalization.call
         Conv2D.call = keras.layers.Conv2D.call
     shape = (arguments.size, arguments.size, 3)
     model = ghostnet_tf.GhostNet(arguments.width, input_shape=shape, classifier_activation=None)
+    model = Towers(model.input, model.output, towers=arguments.towers, name=model.name)
     sgd = keras.optimizers.SGD(0.01, momentum=0.9, nesterov=True, weight_decay=5e-4)
     model.compile(sgd, keras.losses.CategoricalCrossentropy(from_logits=True))
     rng = np.random.default_rng(0)

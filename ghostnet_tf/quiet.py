@@ -31,9 +31,19 @@ def quiet() -> Iterator[Callable[[], str]]:
             os.close(terminal)
 
 
-def start_tensorflow() -> None:
-    """Imports TensorFlow and Keras and uses them once, without the dozen lines that this writes to the terminal."""
+def start_tensorflow(towers: int = 1) -> None:
+    """Imports TensorFlow and Keras and uses them once, without the dozen lines that this writes to the terminal.
+
+    Args:
+        towers: How many operations are to run side by side, sharing the processor's cores; by default TensorFlow's
+            choice, all cores for each operation.
+    """
     with quiet():
         import keras
 
+        if towers > 1:
+            import tensorflow as tf
+
+            tf.config.threading.set_inter_op_parallelism_threads(towers)
+            tf.config.threading.set_intra_op_parallelism_threads(max(1, (os.cpu_count() or 1) // towers))
         keras.ops.zeros(())

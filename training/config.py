@@ -1,7 +1,9 @@
 """What a training run is made of, as a TOML file that can be given back with `--config`."""
 
 import dataclasses
+import itertools
 import json
+import math
 import tomllib
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +33,11 @@ STRATEGIES = {
     "tpu": "a TPU",
 }
 
+SMALLEST = 8  # pixels a side of images in training
+
+# Types of settings, and of the elements of lists -> what a TOML file may give
+KINDS = {"int": (int,), "float": (float, int), "str": (str,), "bool": (bool,)}
+
 
 @dataclass
 class RunConfig:
@@ -49,6 +56,9 @@ class RunConfig:
         temperature: Of the softmax in which teacher and student are compared.
         distillation_weight: Share of that comparison in the loss; the labels have the rest.
         size: Pixels a side.
+        progressive_sizes: Smaller sizes to begin with, in order, for faster first epochs (Tan and Le, "EfficientNetV2",
+            2021, section 4.2); held-out images keep `size`.
+        progressive_epochs: Epochs after which the next of these, in the end `size`, is taken.
         augment: A key of `AUGMENTATIONS`.
         crop_area: Smallest share of a photo's area that `"photo"` keeps (0.08 in the papers).
         color_jitter: Brightness, contrast and saturation change by up to this share (0.4 in the papers); 0 for none.
@@ -74,6 +84,7 @@ class RunConfig:
         keep: Which weights become `model.keras`: `"last"`, or `"best"` on the held-out images.
         tensorboard: Whether to write logs for TensorBoard into the run folder.
         steps_per_execution: Steps that TensorFlow runs without returning to Python; divides the steps of an epoch.
+        towers: Equal parts of a batch that are computed side by side, see `towers`.
         strategy: A key of `STRATEGIES`, see `strategy`; `None` for one device.
         synchronized_batch_norm: Whether batch normalization in training sees the batches of all replicas.
         seed: Of initialization, order, augmentation and of splits made here.
@@ -95,6 +106,8 @@ class RunConfig:
     temperature: float = 4.0
     distillation_weight: float = 0.5
     size: int | None = None
+    progressive_sizes: list[int] | None = None
+    progressive_epochs: list[int] | None = None
     augment: str | None = None
     crop_area: float = 0.25
     color_jitter: float = 0.0
@@ -122,6 +135,7 @@ class RunConfig:
     keep: str | None = None
     tensorboard: bool = False
     steps_per_execution: int = 1
+    towers: int = 1
     strategy: str | None = None
     synchronized_batch_norm: bool = False
     seed: int = 0
@@ -142,6 +156,17 @@ class RunConfig:
     def network(self) -> str:
         """The full name of the network, such as `ghostnet_050`."""
         return full_name(self.model, self.options)
+
+    def phases(self, done: int = 0) -> list[tuple[int, int, int]]:
+        """The sizes that images have in training, each with its first epoch (after `done`) and the one behind its last.
+
+        `size` must be set.
+        """
+        sizes = [*(self.progressive_sizes or []), self.size]
+        bounds = itertools.pairwise([0, *(self.progressive_epochs or []), self.epochs])
+        return [
+            (size, max(first, done), last) for size, (first, last) in zip(sizes, bounds, strict=True) if last > done
+        ]
 
     def resolved(self, *, size: int, flip: bool, photos: bool) -> "RunConfig":
         """A copy in which the data set's properties have filled in what was `None`."""
@@ -168,6 +193,33 @@ class RunConfig:
         return [f"{key}: {mine[key]} -> {theirs[key]}" for key in mine if mine[key] != theirs[key]]
 
 
+def check_sizes(config: RunConfig) -> None:
+    """Refuses progressive sizes that do not rise to the full size, if that is known, or lack their epochs."""
+    sizes, epochs = config.progressive_sizes or [], config.progressive_epochs or []
+    if len(sizes) != len(epochs):
+        raise BadInput(
+            "expected an epoch in --progressive-epochs for each size in --progressive-sizes. "
+            f"Received: {len(epochs)} and {len(sizes)}"
+        )
+    if not rising(epochs, config.epochs):
+        raise BadInput(
+            f"expected --progressive-epochs as rising numbers above 0 and below {config.epochs}. Received: {epochs}"
+        )
+    if sizes and not (sizes[0] >= SMALLEST and rising(sizes, config.size or math.inf)):
+        full = f"--size {config.size}" if config.size else "--size"
+        raise BadInput(
+            f"expected --progressive-sizes as rising numbers from {SMALLEST} to below {full}. Received: {sizes}"
+        )
+    if sizes and config.teacher is not None:
+        raise BadInput("--progressive-sizes does not go with --teacher, which takes images of one size. Received: both")
+
+
+def rising(numbers: list, below: float) -> bool:
+    """Whether these are numbers that rise from above 0 to below `below`."""
+    known = all(isinstance(number, (int, float)) for number in numbers)
+    return known and all(low < high for low, high in itertools.pairwise([0, *numbers, below]))
+
+
 def read_config(path: Path) -> dict:
     """The settings in a TOML file, checked against `RunConfig`.
 
@@ -187,8 +239,9 @@ def read_config(path: Path) -> dict:
         names = " or ".join(kind.__name__ for kind in expected)
         if not _is(value, expected):
             raise BadInput(f"{path}: expected `{key}` as {names}. Received: {value!r}")
-        if isinstance(value, list) and not all(_is(each, (float, int)) for each in value):
-            raise BadInput(f"{path}: expected `{key}` as {names} of numbers. Received: {value!r}")
+        if isinstance(value, list) and not all(_is(each, _elements(fields[key].type)) for each in value):
+            kinds = " or ".join(kind.__name__ for kind in _elements(fields[key].type))
+            raise BadInput(f"{path}: expected `{key}` as {names} of {kinds}. Received: {value!r}")
     return values
 
 
@@ -197,8 +250,12 @@ def _is(value, expected: tuple[type, ...]) -> bool:
 
 
 def _types(annotation) -> tuple[type, ...]:
-    kinds = {"int": (int,), "float": (float, int), "str": (str,), "bool": (bool,), "list[float]": (list,)}
-    return kinds[str(getattr(annotation, "__name__", annotation)).split(" ")[0]]
+    name = str(getattr(annotation, "__name__", annotation)).split(" ")[0]
+    return (list,) if name.startswith("list[") else KINDS[name]
+
+
+def _elements(annotation) -> tuple[type, ...]:
+    return KINDS[str(annotation).split(" ")[0].removeprefix("list[").removesuffix("]")]
 
 
 def run_folder(path: Path | str) -> Path | None:

@@ -13,6 +13,7 @@ from keras import ops
 from ghostnet_tf.commands import BadInput
 from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.predict import Predictor, load_predictor
+from ghostnet_tf.training.towers import Towers
 from ghostnet_tf.untrusted import sha256_of
 
 LEAST = 1e-30  # probability; float32 has a logarithm for it
@@ -35,22 +36,21 @@ class SoftenedDivergence(keras.losses.Loss):
         return self.temperature**2 * ops.sum(ops.softmax(teacher) * difference, axis=-1)
 
 
-class Student(keras.Model):
-    """A Functional model of logits whose training loss is `(1 - weight)` of the compiled and `weight` of a teacher's.
+class Student(Towers):
+    """A model of logits whose training loss is `(1 - weight)` of the compiled and `weight` of a teacher's.
 
     The teacher sees the very images that the student sees, as in inference, and is no part of this model: its weights
     are neither trained nor saved. Evaluation measures the compiled loss alone.
 
     Args:
-        inputs, outputs: Of the model of logits; its layers are shared.
+        inputs, outputs, towers, name: As of `Towers`.
         teacher: Gives logits `(batch, classes)` for the inputs.
         temperature: See `SoftenedDivergence`.
         weight: From 0 to 1.
-        name: Of the model.
     """
 
-    def __init__(self, inputs, outputs, *, teacher: Callable, temperature: float, weight: float, name: str):
-        super().__init__(inputs=inputs, outputs=outputs, name=name)
+    def __init__(self, inputs, outputs, *, teacher: Callable, temperature: float, weight: float, **towers):
+        super().__init__(inputs, outputs, **towers)
         self.teacher = lambda images: teacher(images)  # a function, lest Keras take a model for a part of this one
         self.weight = weight
         self.divergence = SoftenedDivergence(temperature)
@@ -88,6 +88,7 @@ def student_of(model: keras.Model, config: RunConfig, labels: list[str]) -> Stud
         teacher=logits_of(predictor),
         temperature=config.temperature,
         weight=config.distillation_weight,
+        towers=config.towers,
         name=model.name,
     )
 

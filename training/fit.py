@@ -8,6 +8,7 @@ import shutil
 import sys
 import time
 import warnings
+from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
 from importlib.metadata import version
@@ -22,7 +23,7 @@ from ghostnet_tf.commands import BadInput, MissingResource, log, write_json, wri
 from ghostnet_tf.models import BUILDERS
 from ghostnet_tf.training import callbacks, identity, metrics
 from ghostnet_tf.training.checkpoints import checkpoint, checkpoint_epoch, latest_checkpoint
-from ghostnet_tf.training.config import RunConfig, check_output, recorded_split
+from ghostnet_tf.training.config import RunConfig, check_output, check_sizes, recorded_split
 from ghostnet_tf.training.data import Data, load_data, split_of
 from ghostnet_tf.training.distillation import student_of
 from ghostnet_tf.training.freezing import FrozenBackbone
@@ -32,6 +33,7 @@ from ghostnet_tf.training.pipeline import evaluation_batches, images_per_second,
 from ghostnet_tf.training.precision import log_precision, mixed_precision
 from ghostnet_tf.training.schedule import learning_rate, optimizer
 from ghostnet_tf.training.strategy import check_agreement, fit_replicas, processes, synchronize_batch_norm
+from ghostnet_tf.training.towers import Towers
 from ghostnet_tf.weights import WeightsUnavailable
 
 
@@ -95,7 +97,9 @@ def prepare(config: RunConfig, split: dict[str, list[str]] | None = None) -> tup
     """The data set of a run, and its settings with what the data set decides; `split` as in `data.load_data`."""
     data = load_data(config.data, data_dir=config.data_dir, size=config.size, seed=config.seed, split=split)
     _check_steps(config, len(data.train))
-    return data, config.resolved(size=data.train.size, flip=data.flip, photos=data.train.encoded)
+    config = config.resolved(size=data.train.size, flip=data.flip, photos=data.train.encoded)
+    check_sizes(config)
+    return data, config
 
 
 def _check_steps(config: RunConfig, images: int) -> None:
@@ -114,10 +118,18 @@ def _check_steps(config: RunConfig, images: int) -> None:
 
 
 def model_of_logits(config: RunConfig, labels: list[str]) -> keras.Model:
-    """What a run trains: its model in the run's precision and without softmax, a student where there is a teacher."""
+    """What a run trains: its model in the run's precision, without softmax and in towers, a student with a teacher."""
     with mixed_precision(config.mixed_precision):
         logits = build(config, len(labels), classifier_activation=None)
-    return logits if config.teacher is None else student_of(logits, config, labels)
+    if config.teacher is not None:
+        return student_of(logits, config, labels)
+    model = Towers(logits.input, logits.output, towers=config.towers, name=logits.name)
+    for size in config.progressive_sizes or []:
+        try:
+            model.compute_output_spec(keras.KerasTensor((config.towers, size, size, 3)), training=True)
+        except ValueError as error:
+            raise BadInput(f"{logits.name} does not take images of {size} px (--progressive-sizes): {error}") from error
+    return model
 
 
 def build(config: RunConfig, classes: int, classifier_activation: str | None = "softmax") -> keras.Model:
@@ -223,11 +235,14 @@ def _fit(model: keras.Model, config: RunConfig, data: Data, folder: Path, strate
     if weights is not None:
         low, high = weights.argmin(), weights.argmax()
         log(f"class weights from {weights[low]:.3g} ({data.labels[low]}) to {weights[high]:.3g} ({data.labels[high]})")
-    batches = partial(training_batches, data.train, classes, config, first_epoch=done, class_weights=weights)
     held_out = partial(evaluation_batches, data.val, classes, config.batch_size)
 
+    def batches(size: int, first: int, last: int) -> Callable[..., tf.data.Dataset]:
+        span = {"first_epoch": first, "epochs": last, "size": size}
+        return partial(training_batches, data.train, classes, config, **span, class_weights=weights)
+
     def pipeline_rate() -> float:
-        return processes(strategy) * images_per_second(batches(), config.batch_size)
+        return processes(strategy) * images_per_second(batches(config.size, done, config.epochs)(), config.batch_size)
 
     watchers = [
         callbacks.Bar(config.epochs, steps, config.batch_size),
@@ -239,14 +254,22 @@ def _fit(model: keras.Model, config: RunConfig, data: Data, folder: Path, strate
         watchers.append(callbacks.AveragedEvaluation())
     if config.tensorboard:
         watchers.append(keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False))
-    started = time.monotonic()
-    span = {"epochs": config.epochs, "initial_epoch": done, "steps_per_epoch": steps, "callbacks": watchers}
-    if config.strategy is None:  # the batches come shuffled
-        model.fit(batches(), validation_data=held_out(), shuffle=False, verbose=0, **span)
-    else:
+    if config.strategy is not None:
         settings = dataclasses.replace(config, data="", data_dir=None)  # which may lie elsewhere on another machine
         check_agreement(strategy, (settings, done, data.labels, len(data.train), len(data.val)))
-        fit_replicas(strategy, model, batches, held_out, **span)
+    started = time.monotonic()
+    for size, first, last in config.phases(done):
+        if size != config.size:
+            log(f"epochs {first + 1} to {last} train on images of {size} px")
+        phase = batches(size, first, last)
+        span = {"epochs": last, "initial_epoch": first, "steps_per_epoch": steps, "callbacks": watchers}
+        if config.strategy is None:  # the batches come shuffled
+            model.make_train_function(force=True)  # made for one size is faster than for any
+            model.fit(phase(), validation_data=held_out(), shuffle=False, verbose=0, **span)
+        else:
+            fit_replicas(strategy, model, phase, held_out, **span)
+        if model.stop_training:
+            break
     usage = resource.getrusage(resource.RUSAGE_SELF)
     log(
         f"trained {len(read_metrics(folder)) - done} epochs in {(time.monotonic() - started) / 60:.1f} minutes, "

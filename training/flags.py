@@ -2,17 +2,21 @@
 
 import argparse
 import importlib.util
-import itertools
 
 from ghostnet_tf import commands, networks
 from ghostnet_tf.commands import BadInput, MissingResource, flag
-from ghostnet_tf.training.config import AUGMENTATIONS, OPTIMIZERS, STRATEGIES, RunConfig
+from ghostnet_tf.training.config import AUGMENTATIONS, OPTIMIZERS, STRATEGIES, RunConfig, check_sizes, rising
 from ghostnet_tf.training.workers import check_strategy
 
 
-def epoch_list(text: str) -> list[float]:
+def number_list(text: str) -> list[float]:
     """Argument type: numbers with commas between them."""
     return [float(number) for number in text.split(",")]
+
+
+def integer_list(text: str) -> list[int]:
+    """Argument type: whole numbers with commas between them."""
+    return [int(number) for number in text.split(",")]
 
 
 # Setting -> (type, meaning); defaults are RunConfig's.
@@ -28,6 +32,8 @@ FLAGS = {
     "temperature": (commands.positive_float, "of the softmax in which teacher and student are compared"),
     "distillation_weight": (float, "the teacher's share of the loss"),
     "size": (commands.positive_int, "pixels a side (default: 32 for small images, 224 for photos)"),
+    "progressive_sizes": (integer_list, "smaller sizes to begin with, such as 24, for faster first epochs"),
+    "progressive_epochs": (integer_list, "epochs after which the next of them, in the end the full size, is taken"),
     "augment": (
         str,
         "; ".join(f"{name}: {what}" for name, what in AUGMENTATIONS.items()) + " (default: what suits the data)",
@@ -49,7 +55,10 @@ FLAGS = {
         + "; a tenth of it with --weights)",
     ),
     "warmup_epochs": (float, "epochs of linear warm-up before the cosine decay to 0"),
-    "decay_epochs": (epoch_list, "epochs after which the rate falls to a tenth, such as 80,120; instead of the cosine"),
+    "decay_epochs": (
+        number_list,
+        "epochs after which the rate falls to a tenth, such as 80,120; not the cosine",
+    ),
     "momentum": (float, "of the gradients, with Nesterov's correction"),
     "weight_decay": (float, "on kernels, not on normalization and biases"),
     "label_smoothing": (float, "share of the target spread over all classes"),
@@ -63,6 +72,7 @@ FLAGS = {
     "keep": (str, "weights in model.keras: last or best on the held-out images (default: best with early stopping)"),
     "tensorboard": (bool, "write logs for TensorBoard"),
     "steps_per_execution": (commands.positive_int, "steps that TensorFlow runs at once; must divide an epoch's"),
+    "towers": (commands.positive_int, "parts of a batch computed side by side; one a processor core trains faster"),
     "strategy": (
         str,
         "train on more than one device: " + "; ".join(f"{name}: {what}" for name, what in STRATEGIES.items()),
@@ -139,7 +149,7 @@ def check(config: RunConfig) -> None:
                 kind(str(getattr(config, name)))
             except (argparse.ArgumentTypeError, ValueError) as error:
                 raise BadInput(f"{flag(name)}: {error}") from error
-    if not _rising(config.decay_epochs or [], config.epochs):
+    if not rising(config.decay_epochs or [], config.epochs):
         raise BadInput(
             f"expected --decay-epochs as rising numbers above 0 and below {config.epochs}. "
             f"Received: {config.decay_epochs}"
@@ -156,14 +166,13 @@ def check(config: RunConfig) -> None:
             "expected --clipnorm or --global-clipnorm, not both. "
             f"Received: {config.clipnorm} and {config.global_clipnorm}"
         )
+    check_sizes(config)
+    if config.batch_size % config.towers:
+        raise BadInput(
+            f"expected --batch-size as a multiple of --towers. Received: {config.batch_size} and {config.towers}"
+        )
     check_strategy(config)
     if config.zero_init_residual and config.weights is not None:
         raise BadInput("expected --zero-init-residual without --weights, which it would change. Received: both")
     if config.tensorboard and importlib.util.find_spec("tensorboard") is None:
         raise MissingResource("--tensorboard needs the package tensorboard: pip install 'ghostnet-tf[tensorboard]'")
-
-
-def _rising(numbers: list, below: float) -> bool:
-    """Whether these are numbers that rise from above 0 to below `below`."""
-    known = all(isinstance(number, (int, float)) for number in numbers)
-    return known and all(low < high for low, high in itertools.pairwise([0, *numbers, below]))

@@ -31,6 +31,7 @@ def training_batches(
     *,
     first_epoch: int = 0,
     epochs: int | None = None,
+    size: int | None = None,
     class_weights: np.ndarray | None = None,
     share: Share = Share(),
 ) -> tf.data.Dataset:
@@ -38,7 +39,8 @@ def training_batches(
 
     Each epoch is a permutation of the images; what does not fill a batch is left out and comes in another epoch.
     Any epoch can be made again from the seed and its number, which is what resuming relies on. An image is the same
-    in whatever share it comes; mixing stays within a share's parts, which come as batches of their own.
+    in whatever share it comes; mixing stays within a share's parts, which come as batches of their own. With `size`,
+    what is augmented at the configuration's size comes scaled to that.
 
     Returns:
         A data set of `(float32 (batch, size, size, 3) of 0-255, float32 (batch, classes))`, targets one-hot but where
@@ -81,6 +83,8 @@ def training_batches(
     if class_weights is not None:
         weights = tf.constant(class_weights, tf.float32)
         batches = batches.map(lambda images, targets: (images, targets, tf.linalg.matvec(targets, weights)))
+    if size not in (None, config.size):
+        batches = batches.map(lambda images, *rest: (tf.image.resize(images, (size, size), antialias=True), *rest))
     return _untuned(batches.prefetch(2))
 
 

@@ -118,7 +118,7 @@ def _train(config: RunConfig, folder: Path, resume: bool, worker: Worker, start:
 
         return train_quantized(start, config, folder)
     if config.strategy is None:
-        start_tensorflow()
+        start_tensorflow(config.towers)
         from ghostnet_tf.training.fit import train
 
         return train(config, folder, resume)

@@ -17,6 +17,8 @@ EXAMPLE = '{"cluster": {"worker": ["host1:2222", "host2:2222"]}, "task": {"type"
 # Setting -> its only value with --strategy, and why.
 LIMITS = {
     "steps_per_execution": (1, "the loop of --strategy runs single steps"),
+    "towers": (1, "its replicas are the parts of a batch"),
+    "progressive_sizes": (None, "the loop of --strategy runs images of one size"),
     "clipnorm": (None, "Keras clips each replica's gradients before it adds them up"),
     "global_clipnorm": (None, "Keras clips each replica's gradients before it adds them up"),
 }

@@ -138,7 +138,7 @@ def test_every_setting_has_a_flag_and_back(tmp_path):
     fields = {field.name for field in dataclasses.fields(RunConfig)}
     assert set(flags.FLAGS) == fields
     path = tmp_path / "config.toml"
-    config = RunConfig(tensorboard=True, ema=0.5, decay_epochs=flags.epoch_list("8,12.5"))
+    config = RunConfig(tensorboard=True, ema=0.5, decay_epochs=flags.number_list("8,12.5"))
     config.save(path)
     assert RunConfig(**read_config(path)) == config
     assert config.decay_epochs == [8, 12.5]
@@ -163,6 +163,23 @@ def test_every_setting_has_a_flag_and_back(tmp_path):
         ({"decay_epochs": [8, 4]}, r"--decay-epochs as rising numbers above 0 and below 20. Received: \[8, 4\]"),
         ({"decay_epochs": [10, 20]}, "--decay-epochs as rising numbers"),
         ({"decay_epochs": ["10"]}, "--decay-epochs as rising numbers"),
+        ({"progressive_sizes": [24]}, "an epoch in --progressive-epochs for each size .* Received: 0 and 1"),
+        (
+            {"progressive_sizes": [24], "progressive_epochs": [20]},
+            r"--progressive-epochs as .* below 20. Received: \[20\]",
+        ),
+        (
+            {"progressive_sizes": [24, 16], "progressive_epochs": [2, 4]},
+            r"from 8 to below --size. Received: \[24, 16\]",
+        ),
+        ({"progressive_sizes": [4], "progressive_epochs": [2]}, r"rising numbers from 8 to below --size"),
+        ({"progressive_sizes": [32], "progressive_epochs": [2], "size": 32}, "below --size 32"),
+        (
+            {"progressive_sizes": [24], "progressive_epochs": [2], "teacher": "a.keras"},
+            "--progressive-sizes does not go with --teacher",
+        ),
+        ({"towers": 3}, "--batch-size as a multiple of --towers. Received: 128 and 3"),
+        ({"towers": 2, "strategy": "mirrored"}, "--towers does not go with --strategy"),
         ({"freeze_epochs": 20, "weights": "w.keras"}, "--freeze-epochs from 0 to below 20"),
         ({"freeze_epochs": 2}, "expected --weights with --freeze-epochs"),
         ({"teacher": "teacher.tflite"}, "--teacher as a .keras file. Received: teacher.tflite"),
