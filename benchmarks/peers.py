@@ -1,8 +1,8 @@
 """Races our `.tflite` files with those of other routes to the same networks, in one interleaved run.
 
 Ours are made by `tflite/convert.py`, untrained (weights do not change the time), and so is Keras's MobileNetV2 to
-compare with. The others' are ready files, `ROUTE_NETWORK_100_…_SCHEME.tflite` in a folder. Each of ours runs twice
-under two names: how far the two differ is the noise.
+compare with. The others' are ready files, `ROUTE_NETWORK_100_…_SCHEME.tflite` in a folder, as `make_peers.py`
+makes them. Each of ours runs twice under two names: how far the two differ is the noise.
 """
 
 import sys
@@ -20,7 +20,7 @@ from dataclasses import dataclass  # noqa: E402
 from ghostnet_tf import commands, results  # noqa: E402
 
 EXAMPLES = """\
-  python benchmarks/peers.py --peers ../shared/peers --csv results/peers.csv
+  python benchmarks/make_peers.py && python benchmarks/peers.py --peers exports/routes --csv results/peers.csv
   python benchmarks/peers.py --peers ../shared/peers --clock cpu --num-threads 1 --rounds 300   # on a busy machine"""
 
 NETWORKS = ("ghostnet", "ghostnetv2")
@@ -77,7 +77,7 @@ def peers(folder: Path) -> list[Contestant]:
     Raises:
         MissingResource: If there are none.
     """
-    pattern = rf"([a-z]+)_({'|'.join((*NETWORKS, *OTHERS))})_100_(?:.*_)?({'|'.join(SCHEMES)})\.tflite"
+    pattern = rf"([a-z0-9]+)_({'|'.join((*NETWORKS, *OTHERS))})_100_(?:.*_)?({'|'.join(SCHEMES)})\.tflite"
     found = [(re.fullmatch(pattern, path.name), path) for path in sorted(folder.glob("*.tflite"))]
     contestants = [
         Contestant(match[1] if match[2] in NETWORKS else f"{match[1]} {match[2]}", match[2], match[3], path)
@@ -87,7 +87,7 @@ def peers(folder: Path) -> list[Contestant]:
     if not contestants:
         raise commands.MissingResource(
             f"no files named ROUTE_NETWORK_100_…_SCHEME.tflite in {folder}, such as timm_ghostnet_100_fp32.tflite: "
-            "give the folder of the other routes' files with --peers"
+            "give the folder of the other routes' files with --peers; benchmarks/make_peers.py makes them"
         )
     return contestants
 
