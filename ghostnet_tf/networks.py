@@ -29,7 +29,7 @@ class Option:
     """A setting that makes another network.
 
     Attributes:
-        kind: Reads it from a command line.
+        kind: Reads it from a command line; `bool` for a flag and its opposite, `--no-…`.
         meaning: For `--help`.
         mark: What stands before its value in a network's full name; `None` where the value always stands there, alone.
     """
@@ -46,6 +46,8 @@ OPTIONS = {
     "ratio": Option(positive_int, "s of the paper: 1/s of the maps are intrinsic; 1 for none", "s"),
     "dw_size": Option(positive_int, "d of the paper: window of the cheap operation", "d"),
     "dialect": Option(str, "form of the code: release, paper or tf", ""),
+    "ghost_ratio": Option(float, "lambda of G-Ghost stages: share of the cheap channels; 0 for none", "lambda"),
+    "mix": Option(bool, "let the cheap channels know of the others", "mix"),
 }
 
 _WIDTH = {"width": 1.0}
@@ -56,7 +58,7 @@ NETWORKS = {
     "ghostnet": Network("GhostNet", _WIDTH | {"depth": 1.0} | _GHOST | {"dialect": "release"}, 0.2),
     "ghostnetv2": Network("GhostNetV2", _WIDTH, 0.2),
     "ghostnetv3": Network("GhostNetV3", _WIDTH, 0.2),
-    "g_ghostnet": Network("GGhostNet", _WIDTH, 0.2),
+    "g_ghostnet": Network("GGhostNet", _WIDTH | {"ghost_ratio": 0.4, "mix": True}, 0.2),
     "g_ghost_regnetx": Network("GGhostRegNetX", _VARIANT, 0.2),
     "regnetx": Network("RegNetX", _VARIANT),
     "ghost_vgg16": Network("GhostVGG16", _GHOST, size=32),

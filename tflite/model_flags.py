@@ -1,5 +1,7 @@
 """The arguments that say which model a command takes, as `sources.find` reads them."""
 
+import argparse
+
 from ghostnet_tf import commands
 from ghostnet_tf.networks import NETWORKS, OPTIONS, option_help
 
@@ -24,7 +26,8 @@ def add_model_arguments(group, default: str = "ghostnet") -> None:
         "else none",
     )
     for name, option in OPTIONS.items():
-        group.add_argument(commands.flag(name), type=option.kind, help=option_help(name))
+        how = {"action": argparse.BooleanOptionalAction} if option.kind is bool else {"type": option.kind}
+        group.add_argument(commands.flag(name), help=option_help(name), **how)
     group.add_argument(
         "--size", type=commands.positive_int, help="pixels a side, by default the model's (of most networks 224)"
     )

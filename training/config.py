@@ -48,7 +48,7 @@ class RunConfig:
     Attributes:
         data, data_dir: Data set name or folder, and where TensorFlow Datasets keeps it (or idx files lie).
         model: A key of `networks.NETWORKS`.
-        width, variant, depth, ratio, dw_size, dialect: Its options, see `networks.OPTIONS`.
+        width, variant, depth, ratio, dw_size, dialect, ghost_ratio, mix: Its options, see `networks.OPTIONS`.
         dropout_rate: Before its classifier.
         weights: Starting weights: `None`, `"imagenet"` or a file.
         freeze_epochs: First epochs, in which only the classifier trains, see `freezing`; 0 for none.
@@ -99,6 +99,8 @@ class RunConfig:
     ratio: int | None = None
     dw_size: int | None = None
     dialect: str | None = None
+    ghost_ratio: float | None = None
+    mix: bool | None = None
     dropout_rate: float | None = None
     weights: str | None = None
     freeze_epochs: int = 0

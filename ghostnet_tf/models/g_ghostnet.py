@@ -18,8 +18,7 @@ STAGES = (
 )
 STEM = 24  # channels of the first convolution, times width
 HEAD = 960  # channels before the mean, times width
-EXPANSION = 3
-SE_RATIO = 0.25
+BLOCK = {"expansion": 3, "se_ratio": 0.25}
 DIVISOR = 12  # channels are multiples of it, so that inner ones are of 4
 
 
@@ -43,12 +42,13 @@ def GGhostNet(
     """Builds a network of the G-GhostNet kind.
 
     The default `stages` are ours: no number of the paper's G-GhostNet belongs to this network. With them, width 1.0
-    has 3,368,000 parameters, 279,069,888 multiply-adds and 2,772,256 outputs of convolutions at 224x224.
+    has 3,368,000 parameters, 279,069,888 multiply-adds and 2,772,256 outputs of convolutions at 224x224, without mix
+    3,097,208 and 278,799,456; the plain network of `ghost_ratio=0` has 4,012,268 and 386,617,792.
 
     Args:
         width: Multiplies the channels of every stage, rounded to multiples of 12; above 0.
         stages: Rows of (channels, blocks, stride of the first block), every stage a `GGhostStage` in the paper's form.
-        ghost_ratio: lambda of the paper, see `GGhostStage`.
+        ghost_ratio: lambda of the paper, see `GGhostStage`; 0 makes every stage wide blocks alone.
         mix: Whether the ghosts are mixed with the blocks' means, see `GGhostStage`.
 
     The other arguments are those of `GhostNet`.
@@ -63,12 +63,18 @@ def GGhostNet(
     strides = _build.downsampling_strides(inputs.shape)
     x = ConvBN(scaled(STEM), 3, strides=next(strides), name="stem")(x)
     for index, (channels, blocks, stride) in enumerate(stages):
+        stride = next(strides) if stride > 1 else 1
+        if ghost_ratio == 0:
+            for block in range(blocks):
+                options = {**BLOCK, "name": f"stage_{index}_{block}"}
+                x = ResidualBottleneck(scaled(channels), 1 if block else stride, **options)(x)
+            continue
         x = GGhostStage(
             scaled(channels),
             blocks,
             ResidualBottleneck,
-            block_options={"expansion": EXPANSION, "se_ratio": SE_RATIO},
-            strides=next(strides) if stride > 1 else 1,
+            block_options=BLOCK,
+            strides=stride,
             ghost_ratio=ghost_ratio,
             divisor=DIVISOR,
             mix=mix,
