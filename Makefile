@@ -5,7 +5,7 @@ INSTALLED := .venv/installed
 DEMO := runs/demo
 OLDEST ?= .venv-oldest
 
-.PHONY: demo test test-oldest test-gpu test-arm test-mediapipe lint docs requirements audit
+.PHONY: demo test test-oldest test-gpu test-arm test-mediapipe test-kotlin lint docs requirements audit
 .DELETE_ON_ERROR:
 
 $(INSTALLED): pyproject.toml
@@ -51,6 +51,11 @@ test-arm: $(INSTALLED)
 test-mediapipe: $(INSTALLED)
 	$(BIN)/python -m pip install --quiet --no-deps 'mediapipe>=1.2,<2' 'opencv-contrib-python>=4.10'
 	$(BIN)/python -m pytest tests/tflite/test_mediapipe.py
+
+# The Kotlin of the pages, by the compiler inside JetBrains's Jupyter kernel; it needs Java.
+test-kotlin: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --no-deps 'kotlin-jupyter-kernel>=0.19,<0.20'
+	$(BIN)/python -m pytest tests/kotlin
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
