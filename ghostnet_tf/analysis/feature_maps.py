@@ -53,10 +53,13 @@ class Inside:
         self.model = model
         self._flat = flatten(model)
         self._tensors = {}
+        self._users = {}  # what takes a tensor, by the tensor's id
         for depth in sorted(self._flat._nodes_by_depth, reverse=True):  # Keras has no public list of a graph's calls
             for node in self._flat._nodes_by_depth[depth]:
                 if not node.is_input:
                     self._tensors[node.operation.name] = node.outputs[0]
+                for tensor in node.input_tensors:
+                    self._users.setdefault(id(tensor), []).append(node.operation)
 
     def _tensor(self, name: str) -> keras.KerasTensor:
         """The output of a layer, or of the last layer in a block or module of that name."""
@@ -99,15 +102,23 @@ class Inside:
         return {name: np.asarray(keras.ops.convert_to_numpy(outputs[name])[0], np.float64) for name in names}
 
     def blocks(self) -> list[str]:
-        """The residual blocks in order: bottlenecks of this package, or where there are none, additions of maps."""
+        """The residual blocks in order: bottlenecks of this package, or where there are none, additions of maps.
+
+        An addition whose sum goes into an activation only is called by the activation, which the next block sees.
+        """
         inner = self.model._flatten_layers(include_self=False)
         names = [layer.name for layer in inner if isinstance(layer, (GhostBottleneck, ResidualBottleneck))]
         if not names:
-            layers = self._flat.layers
-            names = [layer.name for layer in layers if isinstance(layer, keras.layers.Add)]
+            names = [self._end(layer).name for layer in self._flat.layers if isinstance(layer, keras.layers.Add)]
         names = [name for name in names if len(self.shape(name)) == 3]
         order = {id(tensor): index for index, tensor in enumerate(self._tensors.values())}
         return sorted(names, key=lambda name: order[id(self._tensor(name))])
+
+    def _end(self, addition: keras.layers.Add) -> keras.Operation:
+        """The activation of a sum, or the addition itself."""
+        users = self._users.get(id(self._tensors[addition.name]), [])
+        activated = len(users) == 1 and isinstance(users[0], (keras.layers.ReLU, keras.layers.Activation))
+        return users[0] if activated else addition
 
     def stages(self) -> list[Stage]:
         """Runs of blocks of one output shape, in order."""

@@ -5,6 +5,7 @@ import pytest
 from ghostnet_tf.analysis.feature_maps import Inside
 from ghostnet_tf.analysis.redundancy import linear_similarity
 from ghostnet_tf.layers import ConvBN, GhostBottleneck, GhostModule
+from ghostnet_tf.models import ghost_resnet
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +62,20 @@ def test_networks_of_others_have_additions_for_blocks_or_convolutions():
     assert inside.ghosts() == []
     plain = Inside(keras.Sequential([keras.Input((8, 8, 3)), GhostModule(4, name="first"), keras.layers.Flatten()]))
     assert (plain.stages(), plain.first_group()) == ([], "first")
+
+
+def test_a_resnets_blocks_end_with_their_activations(monkeypatch):
+    """As the maps of the paper's figure 1 and table 2, which are those of a plain ResNet."""
+    monkeypatch.setattr(ghost_resnet, "RESNET56", ((16, 2, 1), (32, 1, 2)))
+    inside = Inside(ghost_resnet.GhostResNet56(ratio=1))
+    assert inside.stages() == [
+        (("stage_0_0_act", "stage_0_1_act"), (32, 32, 16)),
+        (("stage_1_0_act",), (16, 16, 32)),
+    ]
+    assert inside.first_group() == "stage_0_1_act"
+    assert inside.ghosts() == []
+    (maps,) = inside.maps(np.random.default_rng(0).uniform(0, 255, (32, 32, 3)), ["stage_0_1_act"]).values()
+    assert maps.min() == 0 < maps.max()
 
 
 @pytest.mark.parametrize(
