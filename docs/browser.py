@@ -1,6 +1,8 @@
 """Opens a page in headless Chromium, does what a person would do with keyboard and mouse, and takes a picture of it.
 
 python docs/browser.py http://127.0.0.1:8000/ --photo photo.jpg --output docs/serve.png
+python docs/browser.py layers.html --width 390 --dark --output layers.png
+python docs/browser.py page.html --section 1 --output maps.png
 """
 
 import argparse
@@ -131,9 +133,11 @@ class Chromium:
         for kind in ("dragEnter", "dragOver", "drop"):
             self.call("Input.dispatchDragEvent", type=kind, x=x, y=y, data=data)
 
-    def picture(self, path: Path) -> None:
-        """The whole page as PNG."""
-        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True)
+    def picture(self, path: Path, top: float = 0, height: float | None = None) -> None:
+        """The page, or that part of it, as PNG."""
+        width, bottom = self.script("[innerWidth, document.documentElement.scrollHeight]")
+        clip = {"x": 0, "y": top, "width": width, "height": bottom - top if height is None else height, "scale": 1}
+        shot = self.call("Page.captureScreenshot", captureBeyondViewport=True, clip=clip)
         path.write_bytes(base64.b64decode(shot["data"]))
 
     def _next(self, wanted) -> dict:
@@ -169,10 +173,15 @@ def find() -> str | None:
 
 def parser() -> argparse.ArgumentParser:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("address", help="of the page: http://… or file://…")
+    arguments.add_argument("address", help="of the page: http://… or a file")
     arguments.add_argument("--photo", type=Path, nargs="*", default=[], help="dropped on the page of `serve`, in turn")
     arguments.add_argument("--width", type=int, default=900, help="pixels of the window")
     arguments.add_argument("--dark", action="store_true")
+    part = arguments.add_mutually_exclusive_group()
+    part.add_argument("--height", type=int, help="pixels of the picture; by default the whole page")
+    part.add_argument(
+        "--section", type=int, metavar="N", help="only what is under the page's N-th heading (h2), and it"
+    )
     arguments.add_argument("--output", type=Path, required=True, help="the picture, PNG")
     return arguments
 
@@ -183,12 +192,21 @@ def main() -> None:
     if program is None:
         raise SystemExit("expected Chromium: apt install chromium")
     with Chromium(program) as browser:
-        browser.open(args.address, args.width, 600, args.dark)
+        file = Path(args.address)
+        browser.open(file.resolve().as_uri() if file.is_file() else args.address, args.width, 600, args.dark)
         for number, photo in enumerate(args.photo, 1):
             browser.drop(photo, args.width // 2, 200)
             browser.wait(f"document.querySelectorAll('section').length === {number}")
         browser.resize(args.width, browser.script("Math.ceil(document.body.getBoundingClientRect().bottom)"))
-        browser.picture(args.output)
+        if args.section is None:
+            browser.picture(args.output, height=args.height)
+        else:
+            tops = browser.script(
+                "[...document.querySelectorAll('h2')].map((head) => head.getBoundingClientRect().top)"
+            )
+            tops = [*tops, browser.script("document.body.getBoundingClientRect().bottom")]
+            top = tops[args.section - 1] + 1  # below the line over the heading
+            browser.picture(args.output, top, tops[args.section] - top)
 
 
 if __name__ == "__main__":

@@ -89,6 +89,16 @@ def test_commands_on_the_pages_are_understood(page, monkeypatch):
             parser.parse_args(arguments[1:])
 
 
+def test_flags_on_the_pages_exist():
+    parsers = [importlib.import_module(f"ghostnet_tf.{module}").parser() for module, *_ in COMMANDS.values()]
+    known = {option for parser in parsers for action in parser._actions for option in action.option_strings}
+    others = [*ROOT.glob("benchmarks/*.py"), ROOT / "docs/browser.py", ROOT / "tests/fuzz/fuzz.py", ROOT / "Makefile"]
+    others = "".join(file.read_text(encoding="utf-8") for file in others)  # scripts that are no command; pip's in make
+    for page in PAGES:
+        for flag in re.findall(r"`(--[a-z][\w-]*)", page.read_text(encoding="utf-8")):
+            assert flag in known or re.search(rf"{flag}\b(?!-)", others), (page.name, flag)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_names_of_files_are_those_that_the_converter_gives(page):
     """In Kotlin, which nothing runs here, as in shell: `ghostnet_100_224_photos_int8.tflite`."""
