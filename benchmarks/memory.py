@@ -1,8 +1,8 @@
 """Watches the memory of a process that builds or converts the same tiny network hundreds of times.
 
 Each job has a process of its own, in which nothing is done for the memory's sake but what the job's name says: no
-collecting of garbage, no clearing of Keras's session. Growth is the slope of a line fitted to the second half of the
-rounds; what the first rounds take is TensorFlow getting ready.
+collecting of garbage, no clearing of Keras's session. Growth is that of the second half of the rounds; what the first
+rounds take is TensorFlow getting ready.
 """
 
 import sys
@@ -39,7 +39,7 @@ def command(argv: list[str] | None = None) -> int:
     """Parses, watches, prints the table."""
     args = parser().parse_args(argv)
     if args.rounds < 20:
-        raise commands.BadInput(f"expected at least 20 --rounds to fit a line to. Received: {args.rounds}")
+        raise commands.BadInput(f"expected at least 20 --rounds to see a slope in. Received: {args.rounds}")
     if args.csv:
         results.check_results_file(args.csv, COLUMNS)
     if not STATM.is_file():
@@ -93,11 +93,10 @@ def resident() -> int:
 
 
 def growth(taken: list[int]) -> float:
-    """Bytes a round, over the second half of the rounds."""
-    import numpy as np
+    """Bytes a round over the second half: the median slope between two of its rounds, since megabytes come and go."""
+    from scipy import stats
 
-    half = taken[len(taken) // 2 :]
-    return float(np.polyfit(range(len(half)), half, 1)[0])
+    return float(stats.theilslopes(taken[len(taken) // 2 :]).slope)
 
 
 def network():
