@@ -117,6 +117,7 @@ def make(name: str, network: str, python: Path, log: Path, output: Path) -> dict
     """
     output.mkdir(parents=True, exist_ok=True)
     commands.log(f"{name}: making the files of {network}")
+    shared = {"route": name, "network": network, "recipe": peer_routes.recipe(name)}
     start = time.monotonic()
     variables = {key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME")}
     # onnx2tf starts a program of its environment by name.
@@ -127,7 +128,6 @@ def make(name: str, network: str, python: Path, log: Path, output: Path) -> dict
         said = run(words, log, env=variables, cwd=staged)
         if said is not None:
             raise commands.CommandError(f"{said} (all of it: {log})")
-        shared = {"route": name, "network": network, "recipe": peer_routes.recipe(name)}
         shared["seconds"] = round(time.monotonic() - start, 1)
         made = {
             file: shared | {"scheme": scheme} | peer_files.facts(Path(staged) / file, network)
@@ -162,7 +162,7 @@ def make_route(name: str, args, manifest: dict) -> dict[str, commands.CommandErr
             manifest["files"] |= make(name, network, python, environments / f"{name}.log", output)
         except commands.CommandError as error:
             failures[f"{name} {network}"] = error
-            commands.log(f"{name}: {network} failed")
+            commands.log(f"{name}: {network} failed: {error}")
         else:
             peer_files.write(output, manifest)
     return failures
