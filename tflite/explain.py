@@ -21,7 +21,7 @@ COLUMNS = (
     *("date", "model", "trained_on", "image", "layer", "first", "second", "similarity"),
     *("size", "solved", "trained", "energy", "steps", "command"),
 )
-TRAINING_STEPS = 2000  # of the kernels of --table2: some seconds, within 3 % of least squares on all pairs tried
+TRAINING_STEPS = 2000  # of the kernels of --table2: some seconds, within 3 % of least squares on trained networks
 
 
 def parser() -> commands.ArgumentParser:
