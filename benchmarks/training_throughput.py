@@ -57,9 +57,14 @@ def command(argv: list[str] | None = None) -> int:
         return work(arguments)
     if arguments.csv:
         results.check_results_file(arguments.csv, COLUMNS)
+    from ghostnet_tf.models._build import SMALL_SIZE
+
     workers = {}
     try:
         for name in CONTESTANTS:
+            if name == "timm" and arguments.size < SMALL_SIZE:
+                commands.log(f"timm is left out: below {SMALL_SIZE} px its network halves images more often than ours")
+                continue
             worker = Worker(name, arguments)
             if worker.versions is None:
                 commands.log(f"{name} is left out: {worker.reason}")
