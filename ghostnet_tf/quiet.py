@@ -6,6 +6,8 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 
+from ghostnet_tf.commands import log
+
 
 @contextlib.contextmanager
 def quiet() -> Iterator[Callable[[], str]]:
@@ -35,15 +37,20 @@ def start_tensorflow(towers: int = 1) -> None:
     """Imports TensorFlow and Keras and uses them once, without the dozen lines that this writes to the terminal.
 
     Args:
-        towers: How many operations are to run side by side, sharing the processor's cores; by default TensorFlow's
-            choice, all cores for each operation.
+        towers: How many operations are to run side by side, sharing the processor's cores, which is said to be too
+            late where TensorFlow was used before; by default TensorFlow's choice, all cores for each operation.
     """
+    late = False
     with quiet():
         import keras
+        import tensorflow as tf
 
         if towers > 1:
-            import tensorflow as tf
-
-            tf.config.threading.set_inter_op_parallelism_threads(towers)
-            tf.config.threading.set_intra_op_parallelism_threads(max(1, (os.cpu_count() or 1) // towers))
+            try:
+                tf.config.threading.set_inter_op_parallelism_threads(towers)
+                tf.config.threading.set_intra_op_parallelism_threads(max(1, (os.cpu_count() or 1) // towers))
+            except RuntimeError:  # fixed by TensorFlow's first use
+                late = True
         keras.ops.zeros(())
+    if late:
+        log("TensorFlow was in use before and keeps its threads: towers gain less than in a process of their own")

@@ -46,6 +46,7 @@ def small(recipe: Path, photos: Path, model: Path) -> dict[str, str]:
     flags |= {name: model for name in ("weights", "teacher") if getattr(config, name) is not None}
     flags |= {"decay_epochs": 0.5} if config.decay_epochs is not None else {}
     flags |= {"epochs": 2, "freeze_epochs": 1} if config.freeze_epochs else {}
+    flags |= {"epochs": 2, "progressive_epochs": 1} if config.progressive_sizes else {}
     return {name: str(value) for name, value in flags.items()}
 
 

@@ -10,6 +10,7 @@ import pytest
 from keras import ops
 
 from ghostnet_tf.commands import BadInput
+from ghostnet_tf.quiet import start_tensorflow
 from ghostnet_tf.training import fit, history
 from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.towers import Towers
@@ -119,6 +120,12 @@ def test_sizes_are_checked_once_the_data_set_is_known(tmp_path):
     config = RunConfig(epochs=3, progressive_sizes=[40], progressive_epochs=[1])
     with pytest.raises(BadInput, match="below --size 32"):
         fit.train(dataclasses.replace(config), tmp_path / "run")
+
+
+def test_threads_come_too_late_once_tensorflow_is_in_use(capsys):
+    ops.zeros(())
+    start_tensorflow(7)
+    assert "TensorFlow was in use before and keeps its threads" in capsys.readouterr().err
 
 
 def test_tensorflow_gets_a_thread_for_each_part():
