@@ -175,10 +175,13 @@ def _keras(arguments: argparse.Namespace):
     import ghostnet_tf
     from ghostnet_tf.layers.batch_norm import BatchNormalization
     from ghostnet_tf.layers.pointwise import Conv2D
+    from ghostnet_tf.quiet import share_threads
     from ghostnet_tf.training.towers import Towers
 
-    tf.config.threading.set_intra_op_parallelism_threads(max(1, arguments.num_threads // arguments.towers))
-    tf.config.threading.set_inter_op_parallelism_threads(arguments.towers)
+    if arguments.towers > 1:
+        share_threads(arguments.towers, arguments.num_threads)
+    else:  # as many operations at once as TensorFlow chooses
+        tf.config.threading.set_intra_op_parallelism_threads(arguments.num_threads)
     if arguments.worker == "keras":
         BatchNormalization.call = keras.layers.BatchNormalization.call
         Conv2D.call = keras.layers.Conv2D.call

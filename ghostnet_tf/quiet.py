@@ -33,6 +33,18 @@ def quiet() -> Iterator[Callable[[], str]]:
             os.close(terminal)
 
 
+def share_threads(towers: int, num_threads: int) -> None:
+    """Lets TensorFlow run `towers` operations side by side, which share `num_threads` threads.
+
+    Raises:
+        RuntimeError: If TensorFlow was used before with others.
+    """
+    import tensorflow as tf
+
+    tf.config.threading.set_inter_op_parallelism_threads(towers)
+    tf.config.threading.set_intra_op_parallelism_threads(max(1, num_threads // towers))
+
+
 def start_tensorflow(towers: int = 1) -> None:
     """Imports TensorFlow and Keras and uses them once, without the dozen lines that this writes to the terminal.
 
@@ -43,12 +55,10 @@ def start_tensorflow(towers: int = 1) -> None:
     late = False
     with quiet():
         import keras
-        import tensorflow as tf
 
         if towers > 1:
             try:
-                tf.config.threading.set_inter_op_parallelism_threads(towers)
-                tf.config.threading.set_intra_op_parallelism_threads(max(1, (os.cpu_count() or 1) // towers))
+                share_threads(towers, os.cpu_count() or 1)
             except RuntimeError:  # fixed by TensorFlow's first use
                 late = True
         keras.ops.zeros(())
