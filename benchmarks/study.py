@@ -233,7 +233,7 @@ def measured(member: Member) -> dict:
         "minutes": round(sum(float(row["seconds"]) for row in epochs) / 60, 1),
         "top1": round(result["top1"], 5),
         "images": result["images"],
-        "curve": " ".join(row["val_accuracy"] for row in epochs),
+        "curve": " ".join(row["val_accuracy"] or "nan" for row in epochs),
         "command": environment["command"],
     }
 

@@ -44,7 +44,7 @@ class Result:
         parameters, multiply_adds: Of its network.
         epochs, minutes: Of its training.
         top1: Share of the `images` that it got right.
-        curve: The accuracy on held-out images after each epoch.
+        curve: The accuracy on held-out images after each epoch, NaN where they were not evaluated.
     """
 
     parameters: int

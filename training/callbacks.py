@@ -101,10 +101,12 @@ class RunRecorder(keras.callbacks.Callback):
         self.training = time.monotonic() - self.started
 
     def on_epoch_end(self, epoch, logs=None):
-        self._check_finite(logs["val_loss"], f"the held-out images after step {(epoch + 1) * self.steps}")
+        evaluated = "val_loss" in logs
+        if evaluated:
+            self._check_finite(logs["val_loss"], f"the held-out images after step {(epoch + 1) * self.steps}")
         seconds = time.monotonic() - self.started
         self.durations.append(seconds)
-        row = {name: round(float(logs[name]), 5) for name in COLUMNS[1:5]}
+        row = {name: round(float(logs[name]), 5) if name in logs else "" for name in COLUMNS[1:5]}
         row |= {"epoch": epoch + 1, "seconds": round(seconds, 1)}
         row["learning_rate"] = float(f"{float(self.model.optimizer.learning_rate):.4g}")
         row["images_per_second"] = round(self.steps * self.config.batch_size / (self.training or seconds), 1)
@@ -116,7 +118,8 @@ class RunRecorder(keras.callbacks.Callback):
         left = (self.config.epochs - epoch - 1) * sum(self.durations) / len(self.durations)
         log(
             f"epoch {epoch + 1}/{self.config.epochs}: loss {row['loss']:.4f}, accuracy {row['accuracy']:.4f}, "
-            f"held out {row['val_accuracy']:.4f}, {row['images_per_second']:.0f} images/s, {left / 60:.1f} min left"
+            + (f"held out {row['val_accuracy']:.4f}, " if evaluated else "")
+            + f"{row['images_per_second']:.0f} images/s, {left / 60:.1f} min left"
         )
         self._tell_bottleneck(row["images_per_second"])
         if out_of_patience(self.rows, self.config.early_stopping):

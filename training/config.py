@@ -81,6 +81,7 @@ class RunConfig:
             (statistics of normalization are averages as they are); 0 for none.
         mixed_precision: `"float16"` or `"bfloat16"`, see `precision`.
         early_stopping: Epochs without a better held-out accuracy after which the run ends.
+        validation_freq: Epochs from one evaluation on the held-out images to the next; the last is always evaluated.
         keep: Which weights become `model.keras`: `"last"`, or `"best"` on the held-out images.
         tensorboard: Whether to write logs for TensorBoard into the run folder.
         steps_per_execution: Steps that TensorFlow runs without returning to Python; divides the steps of an epoch.
@@ -134,6 +135,7 @@ class RunConfig:
     ema: float = 0.0
     mixed_precision: str | None = None
     early_stopping: int | None = None
+    validation_freq: int = 1
     keep: str | None = None
     tensorboard: bool = False
     steps_per_execution: int = 1
@@ -169,6 +171,11 @@ class RunConfig:
         return [
             (size, max(first, done), last) for size, (first, last) in zip(sizes, bounds, strict=True) if last > done
         ]
+
+    @property
+    def evaluated_epochs(self) -> list[int]:
+        """The epochs, from 1, after which the held-out images are evaluated."""
+        return [*range(self.validation_freq, self.epochs, self.validation_freq), self.epochs]
 
     def resolved(self, *, size: int, flip: bool, photos: bool) -> "RunConfig":
         """A copy in which the data set's properties have filled in what was `None`."""

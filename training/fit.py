@@ -263,6 +263,7 @@ def _fit(model: keras.Model, config: RunConfig, data: Data, folder: Path, strate
             log(f"epochs {first + 1} to {last} train on images of {size} px")
         phase = batches(size, first, last)
         span = {"epochs": last, "initial_epoch": first, "steps_per_epoch": steps, "callbacks": watchers}
+        span["validation_freq"] = config.evaluated_epochs
         if config.strategy is None:  # the batches come shuffled
             model.make_train_function(force=True)  # made for one size is faster than for any
             model.fit(phase(), validation_data=held_out(), shuffle=False, verbose=0, **span)

@@ -69,6 +69,7 @@ FLAGS = {
     "ema": (float, "momentum of a moving average of the weights, such as 0.999; 0 for none"),
     "mixed_precision": (str, "float16 or bfloat16: compute in it, keep the weights in float32; faster on GPUs only"),
     "early_stopping": (commands.positive_int, "epochs without a better held-out accuracy after which to stop"),
+    "validation_freq": (commands.positive_int, "epochs between evaluations on the held-out images; the last has one"),
     "keep": (str, "weights in model.keras: last or best on the held-out images (default: best with early stopping)"),
     "tensorboard": (bool, "write logs for TensorBoard"),
     "steps_per_execution": (commands.positive_int, "steps that TensorFlow runs at once; must divide an epoch's"),

@@ -26,13 +26,19 @@ def write_metrics(folder: Path, rows: list[dict]) -> None:
 
 
 def best_epoch(rows: list[dict]) -> int:
-    """The first epoch with the highest accuracy on the held-out images, to the digits of `metrics.csv`."""
-    return int(max(rows, key=lambda row: float(row["val_accuracy"]))["epoch"])
+    """The first epoch with the highest accuracy on the held-out images, to the digits of `metrics.csv`.
+
+    The last one as long as none has been evaluated.
+    """
+    evaluated = [row for row in rows if row["val_accuracy"] != ""] or rows[-1:]
+    return int(max(evaluated, key=lambda row: float(row["val_accuracy"] or 0))["epoch"])
 
 
 def out_of_patience(rows: list[dict], patience: int | None) -> bool:
-    """Whether `patience` epochs have passed without a better one."""
-    return patience is not None and len(rows) > 0 and int(rows[-1]["epoch"]) - best_epoch(rows) >= patience
+    """Whether `patience` epochs have passed without a better one, the last of them evaluated."""
+    if patience is None or not rows or rows[-1]["val_accuracy"] == "":
+        return False
+    return int(rows[-1]["epoch"]) - best_epoch(rows) >= patience
 
 
 def draw_curves(rows: list[dict], path: Path) -> None:
@@ -40,10 +46,11 @@ def draw_curves(rows: list[dict], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9, 3.5), layout="constrained")
-    epochs = [int(row["epoch"]) for row in rows]
     for axes, name in zip(figure.subplots(1, 2), ("loss", "accuracy"), strict=True):
         for key, label in ((name, "training"), (f"val_{name}", "held out")):
-            axes.plot(epochs, [float(row[key]) for row in rows], label=label, marker="." if len(rows) < 30 else None)
+            known = [row for row in rows if row[key] != ""]
+            epochs, values = [int(row["epoch"]) for row in known], [float(row[key]) for row in known]
+            axes.plot(epochs, values, label=label, marker="." if len(rows) < 30 else None)
         axes.set(xlabel="epoch", title=name)
         axes.grid(alpha=0.3)
     axes.legend()

@@ -133,6 +133,7 @@ def fit_replicas(
     initial_epoch: int,
     steps_per_epoch: int,
     callbacks: list[keras.callbacks.Callback],
+    validation_freq: list[int],
 ) -> None:
     """Keras's `fit` on all replicas of a strategy.
 
@@ -142,6 +143,7 @@ def fit_replicas(
         batches: Gives the training batches of a `share` from `initial_epoch` on.
         held_out: Gives the held-out batches of a `share`.
         epochs, initial_epoch, steps_per_epoch, callbacks: As for `fit`.
+        validation_freq: The epochs, from 1, after which to evaluate the held-out images.
     """
     watchers = keras.callbacks.CallbackList(callbacks, model=model)
     # Repeated, since TensorFlow lets all workers agree at each step of a data set that may end.
@@ -160,13 +162,15 @@ def fit_replicas(
             watchers.on_train_batch_end(step, train(training))
         logs = model.get_metrics_result()
         average()
-        watchers.on_test_begin()
-        model.reset_metrics()
-        for batch in measured:
-            measure(batch)
-        results = model.get_metrics_result()
-        watchers.on_test_end(results)
-        watchers.on_epoch_end(epoch, {**logs, **{f"val_{name}": value for name, value in results.items()}})
+        if epoch + 1 in validation_freq:
+            watchers.on_test_begin()
+            model.reset_metrics()
+            for batch in measured:
+                measure(batch)
+            results = model.get_metrics_result()
+            watchers.on_test_end(results)
+            logs |= {f"val_{name}": value for name, value in results.items()}
+        watchers.on_epoch_end(epoch, logs)
         if model.stop_training:
             break
     watchers.on_train_end()

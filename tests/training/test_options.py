@@ -91,6 +91,18 @@ def test_early_stopping_keeps_the_best_epoch(tmp_path, capsys):
     assert len(history.read_metrics(run)) == len(rows)
 
 
+def test_held_out_images_are_evaluated_at_times_and_last(tmp_path, capsys):
+    config = dataclasses.replace(SMALL, epochs=5, validation_freq=2, keep="best", early_stopping=4)
+    fit.train(config, tmp_path / "run")
+    rows = history.read_metrics(tmp_path / "run")
+    assert [row["val_accuracy"] != "" for row in rows] == [False, True, False, True, True]
+    assert all(float(row["loss"]) > 0 for row in rows)
+    assert int(json.loads((tmp_path / "run" / "model.json").read_text())["epoch"]) in (2, 4, 5)
+    assert capsys.readouterr().err.count("held out 0.") == 3
+    assert not history.out_of_patience(rows[:3], 1)  # the third epoch may have been better
+    assert history.out_of_patience([rows[1], {**rows[3], "val_accuracy": "0"}], 2)
+
+
 def test_steps_together_are_the_steps_alone(tmp_path):
     runs = {1: tmp_path / "alone", 5: tmp_path / "together"}
     for steps, folder in runs.items():
