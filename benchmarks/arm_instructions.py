@@ -197,7 +197,7 @@ def moved_bytes(content: bytes) -> dict[str, int]:
 def contestants(args) -> list:
     """What is counted: `peers.Contestant`s, the FILEs as networks of their own."""
     from benchmarks import peers
-    from ghostnet_tf.tflite import timing
+    from ghostnet_tf.runtime import check_file
 
     found = [peers.Contestant(path.stem, path.stem, "", path) for path in args.files]
     if not args.only:
@@ -205,7 +205,7 @@ def contestants(args) -> list:
     if not found:
         raise commands.BadInput("expected at least one FILE with --only. Received: none")
     for one in found:
-        timing.check_file(one.path)
+        check_file(one.path)
     return [one for one in found if not one.name.endswith(peers.AGAIN)]  # twice would be the same number
 
 

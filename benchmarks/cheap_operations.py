@@ -97,6 +97,7 @@ def race(modules: list[Module], args, folder: Path) -> list[dict]:
     import numpy as np
 
     from ghostnet_tf.analysis import complexity, speedup_ratio
+    from ghostnet_tf.runtime import open_model
     from ghostnet_tf.tflite import op_profile, summary, timing
     from ghostnet_tf.tflite.schemes import convert
 
@@ -107,7 +108,7 @@ def race(modules: list[Module], args, folder: Path) -> list[dict]:
         counts.append(complexity(model))
         paths.append(folder / f"{number}.tflite")
         paths[-1].write_bytes(convert(model, "fp32"))
-    files = [timing.open_model(path) for path in paths]
+    files = [open_model(path) for path in paths]
     for file in files:
         timing.fill_inputs(file, args.seed)
     read_clock = timing.clock(args.clock, 1)

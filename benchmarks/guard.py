@@ -95,6 +95,7 @@ def converted() -> dict[str, bytes]:
 
 def relative_times(files: dict[str, bytes]) -> dict[str, float]:
     """Median ratio of each int8 file's processor time to that of the same network's fp32, interleaved."""
+    from ghostnet_tf.runtime import open_model
     from ghostnet_tf.tflite import summary, timing
 
     with tempfile.TemporaryDirectory() as folder:
@@ -102,7 +103,7 @@ def relative_times(files: dict[str, bytes]) -> dict[str, float]:
         for name, content in files.items():
             path = Path(folder) / f"{name}.tflite"
             path.write_bytes(content)
-            models.append(timing.open_model(path))
+            models.append(open_model(path))
             timing.fill_inputs(models[-1], seed=0)
         times = timing.measure(models, num_runs=ROUNDS, read_clock=timing.clock("cpu", 1))
     rows = dict(zip(files, times, strict=True))

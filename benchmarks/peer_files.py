@@ -91,12 +91,13 @@ def facts(path: Path, network: str) -> dict[str, object]:
     """
     import numpy as np
 
+    from ghostnet_tf.runtime import open_model
     from ghostnet_tf.tflite import timing
 
     if not path.is_file():
         raise commands.CommandError(f"it made no {path.name}")
     try:
-        model = timing.open_model(path)
+        model = open_model(path)
         timing.fill_inputs(model, seed=0)
         model.interpreter.invoke()
     except (commands.BadInput, RuntimeError) as error:

@@ -122,9 +122,10 @@ def race(contestants: list[Contestant], num_threads: int, clock: str, rounds: in
     """A row a contestant; `ratio` is to the fastest peer of the same contest, by median."""
     import numpy as np
 
+    from ghostnet_tf.runtime import open_model
     from ghostnet_tf.tflite import summary, timing
 
-    models = [timing.open_model(one.path, num_threads) for one in contestants]
+    models = [open_model(one.path, num_threads) for one in contestants]
     for model in models:
         timing.fill_inputs(model, seed)
     read_clock = timing.clock(clock, num_threads)

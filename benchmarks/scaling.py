@@ -72,10 +72,11 @@ def race(files: dict[tuple[str, float, int], Path], args) -> list[dict]:
     """A row for each file and size: time, its ratio to the scheme's reference, and memory in a process of its own."""
     import numpy as np
 
+    from ghostnet_tf.runtime import open_model
     from ghostnet_tf.tflite import cold_start, scaling, summary, timing
 
     shapes = {key: (1, key[2], key[2], 3) for key in files}
-    models = [timing.open_model(path, args.num_threads, shapes[key]) for key, path in files.items()]
+    models = [open_model(path, args.num_threads, shapes[key]) for key, path in files.items()]
     for model in models:
         timing.fill_inputs(model, args.seed)
     read_clock = timing.clock(args.clock, args.num_threads)

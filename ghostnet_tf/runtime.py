@@ -5,6 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
+from ghostnet_tf.commands import BadInput
+from ghostnet_tf.quiet import quiet
+
+WAY_OUT = "make one with `python tflite/convert.py`"  # from what is no sound file
+
 
 class TFLiteModel:
     """A `.tflite` file behind `predict`, run by the LiteRT interpreter (XNNPACK on the CPU).
@@ -68,6 +73,37 @@ class TFLiteModel:
             for number, (values, row) in enumerate(zip(outputs, self.outputs, strict=True)):
                 values[index] = self.dequantize(self.interpreter.get_tensor(row["index"]), number)[0]
         return outputs[0] if len(outputs) == 1 else outputs
+
+
+def check_file(path: Path) -> None:
+    """Raises `BadInput` unless `path` is a file that begins as a TensorFlow Lite flatbuffer does."""
+    if path.is_dir():
+        raise BadInput(f"expected a .tflite file. Received: {path}, a folder; {WAY_OUT}")
+    if not path.is_file():
+        raise BadInput(f"no such file: {path}; {WAY_OUT}")
+    if path.stat().st_size == 0:
+        raise BadInput(f"{path} is empty; {WAY_OUT}")
+    with path.open("rb") as file:
+        head = file.read(8)
+    if head[4:] == b"TFL3":
+        return
+    if head.startswith(b"PK"):  # .keras is a zip archive
+        raise BadInput(
+            f"expected a .tflite file. Received: {path}, a zip archive such as a .keras model; "
+            f"convert it first: python tflite/convert.py --model {path}"
+        )
+    raise BadInput(f"{path} is not a TensorFlow Lite file (no identifier TFL3 at byte 4); {WAY_OUT}")
+
+
+def open_model(path: Path, num_threads: int = 1, input_shape: tuple[int, int, int, int] | None = None) -> TFLiteModel:
+    """The file at `path`, ready to run; `BadInput` if it is none or the interpreter refuses it."""
+    check_file(path)
+    try:
+        with quiet():
+            return TFLiteModel(path, num_threads, input_shape)
+    except (ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines()[0]
+        raise BadInput(f"the LiteRT interpreter refuses {path}: {reason}") from error
 
 
 def output_position(name: str) -> int:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ghostnet_tf.commands import BadInput
+from ghostnet_tf.litert import untrusted
 from ghostnet_tf.quiet import quiet
-from ghostnet_tf.tflite import predictions, timing, untrusted
+from ghostnet_tf.tflite import predictions, timing
 from ghostnet_tf.tflite.flatbuffer import softmax, unpack
 from ghostnet_tf.tflite.metadata import read_metadata
 from ghostnet_tf.tflite.schemes import FILES

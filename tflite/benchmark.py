@@ -112,12 +112,14 @@ def benchmark(
     """
     import hashlib
 
-    from ghostnet_tf.tflite import cold_start, machine, summary, timing, untrusted
+    from ghostnet_tf.litert import untrusted
+    from ghostnet_tf.runtime import open_model
+    from ghostnet_tf.tflite import cold_start, machine, summary, timing
 
     read_clock = timing.clock(clock, num_threads)
     for path in dict.fromkeys(files):
         untrusted.trial(path, num_threads)
-    models = [timing.open_model(path, num_threads) for path in files]
+    models = [open_model(path, num_threads) for path in files]
     for model in models:
         timing.fill_inputs(model, seed)
     asked = {"num_threads": num_threads, "warmup_runs": warmup_runs, "seed": seed}
@@ -246,10 +248,11 @@ def profiled(args: argparse.Namespace, files: list[Path]) -> list[dict]:
 
 def on_device(args: argparse.Namespace, files: list[Path]) -> dict[str, object]:
     """Name of the attached device, rows of its runs, and why others gave none."""
-    from ghostnet_tf.tflite import device, timing
+    from ghostnet_tf.runtime import check_file
+    from ghostnet_tf.tflite import device
 
     for path in files:
-        timing.check_file(path)
+        check_file(path)
     adb, found = device.find(args.device, args.benchmark_model)
     report = {"device": found.name, "device_results": [], "device_notes": []}
     for path in commands.progress(files, found.name, len(files)):

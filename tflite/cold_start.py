@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from ghostnet_tf.tflite import child
+from ghostnet_tf import child
 
 
 def cold_start(
@@ -31,7 +31,7 @@ def cold_start(
         CommandError: If the process fails.
     """
     words = [path, num_threads, warmup_runs, clock, seed, *(input_shape or ())]
-    return child.in_own_process("cold_start", words, f"running {path}")
+    return child.in_own_process("tflite.cold_start", words, f"running {path}")
 
 
 def peak_memory() -> int | None:
@@ -53,12 +53,13 @@ def _child(
 ) -> dict[str, float | None]:
     import ai_edge_litert.interpreter  # noqa: F401 - importing it is not the file's cost
 
+    from ghostnet_tf.runtime import open_model
     from ghostnet_tf.tflite import timing
 
     read_clock = timing.clock(clock, int(num_threads))
     before = peak_memory()
     start = read_clock()
-    model = timing.open_model(Path(path), int(num_threads), tuple(map(int, input_shape)) or None)
+    model = open_model(Path(path), int(num_threads), tuple(map(int, input_shape)) or None)
     init = (read_clock() - start) / 1e6
     timing.fill_inputs(model, int(seed))
     runs = [timing.timed(model.interpreter.invoke, read_clock) for _ in range(int(warmup_runs))]

@@ -1,43 +1,14 @@
-"""`.tflite` files as objects, through the schema that the runtime ships."""
+"""`.tflite` files as objects, to change and to write; `ghostnet_tf.litert.flatbuffer` reads them."""
 
 import copy
 import itertools
-import struct
 from collections.abc import Iterable
 
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from ghostnet_tf.untrusted import first_line
-
-OP_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
-TYPE_NAMES = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
-
-
-def unpack(content: bytes) -> schema.ModelT:
-    """The object tree of a file, with the constants that some writers (litert-quantizer) put behind the FlatBuffer.
-
-    Raises:
-        ValueError: If it is no `.tflite` file, or so damaged that it cannot be read.
-    """
-    if content[4:8] != b"TFL3":
-        raise ValueError(f"Expected the content of a .tflite file. Received: {len(content)} bytes, {content[:8]!r}…")
-    try:
-        model = schema.ModelT.InitFromPackedBuf(content, 0)
-    except (struct.error, IndexError, TypeError, AttributeError, ValueError) as error:
-        raise ValueError(
-            f"Expected the content of a .tflite file. Received: damaged bytes ({first_line(error)})"
-        ) from error
-    for buffer in model.buffers or []:
-        if buffer.offset > 1:
-            if buffer.offset + buffer.size > len(content):
-                raise ValueError(
-                    f"Expected constants inside the file. Received: {buffer.size} bytes at {buffer.offset}"
-                )
-            buffer.data = np.frombuffer(content, np.uint8, buffer.size, buffer.offset)
-            buffer.offset = buffer.size = 0
-    return model
+from ghostnet_tf.litert.flatbuffer import OP_NAMES, TYPE_NAMES, unpack
 
 
 class _Builder(flatbuffers.Builder):

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 
 from ghostnet_tf import commands
+from ghostnet_tf.child import PACKAGE_ROOT, run_module
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
-from ghostnet_tf.tflite.child import PACKAGE_ROOT, run_module
 from ghostnet_tf.tflite.flatbuffer import op_name, unpack
 
 IMAGES = 4  # that --check-gpu runs
@@ -174,7 +174,7 @@ def _run(content: bytes, images: np.ndarray, *where: str) -> tuple[GpuRun, dict[
         (folder / "model.tflite").write_bytes(content)
         np.save(folder / "batch.npy", model.quantize(images))
         try:
-            done = run_module("accelerators", [folder, *where], variables, TIMEOUT)
+            done = run_module("tflite.accelerators", [folder, *where], variables, TIMEOUT)
         except subprocess.TimeoutExpired as error:
             raise commands.CommandError(f"LiteRT's GPU accelerator did not answer for {TIMEOUT} seconds") from error
         if done.returncode:

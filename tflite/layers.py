@@ -73,15 +73,16 @@ def check_arguments(args: argparse.Namespace) -> None:
 
 def command(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    from ghostnet_tf.tflite import timing
+    from ghostnet_tf.runtime import check_file
 
-    timing.check_file(args.file)
+    check_file(args.file)
     check_arguments(args)
     from ghostnet_tf.quiet import quiet
     from ghostnet_tf.results import command_line
 
     with quiet():  # TensorFlow's import writes to the terminal
-        from ghostnet_tf.tflite import layer_page, op_profile, pages, untrusted
+        from ghostnet_tf.litert import untrusted
+        from ghostnet_tf.tflite import layer_page, op_profile, pages
         from ghostnet_tf.tflite.layer_costs import as_dicts, layer_costs
 
     untrusted.trial(args.file, args.num_threads)

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from ghostnet_tf import child
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
-from ghostnet_tf.tflite import child, litert_profiler
+from ghostnet_tf.tflite import litert_profiler
 from ghostnet_tf.tflite.flatbuffer import op_name, shared_beginning, unpack
 from ghostnet_tf.tflite.graph import delegated_pieces
 
@@ -56,7 +57,7 @@ def profile(
     """
     litert_profiler.library()
     words = [path, num_threads, num_runs, warmup_runs, seed]
-    found = child.in_own_process("litert_profiler", words, f"profiling {path}")
+    found = child.in_own_process("tflite.litert_profiler", words, f"profiling {path}")
     times = np.quantile(found["us"], QUANTILE, axis=0) / 1000
     shares = times / times.sum()
     names = layers(path.read_bytes(), found["operators"])

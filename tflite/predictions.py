@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 
-from ghostnet_tf.tflite import timing
+from ghostnet_tf.runtime import open_model
 from ghostnet_tf.tflite.run_folder import ModelFile, Run
 
 PICTURE_SIZE = 160  # pixels a side at most, of a picture in the page
@@ -62,7 +62,7 @@ def predict(
         labels: Class names.
         count: How many to show.
     """
-    outputs = [timing.open_model(file.path).predict(images) for file in files]
+    outputs = [open_model(file.path).predict(images) for file in files]
     firsts = np.stack([output.argmax(-1) for output in outputs])
     wrong = (firsts != truths).any(0)
     shown = choose(wrong, count)

@@ -7,7 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ghostnet_tf import __version__, commands
-from ghostnet_tf.tflite import charts, predictions, untrusted
+from ghostnet_tf.litert import untrusted
+from ghostnet_tf.tflite import charts, predictions
 from ghostnet_tf.tflite.run_folder import ModelFile, Run
 from ghostnet_tf.training.config import load_run_data
 

@@ -42,7 +42,7 @@ def _port(text: str) -> int:
 
 def command(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
-    from ghostnet_tf.tflite.timing import check_file
+    from ghostnet_tf.runtime import check_file
 
     for path in args.files:
         check_file(path)

@@ -2,12 +2,10 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 
 from ghostnet_tf import commands
-from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
 
 CLOCKS = ("wall", "cpu")
@@ -22,38 +20,6 @@ def clock(name: str, num_threads: int) -> Callable[[], int]:
     if commands.choose("clock", name, CLOCKS) == "wall":
         return time.perf_counter_ns
     return time.thread_time_ns if num_threads == 1 else time.process_time_ns
-
-
-def check_file(path: Path) -> None:
-    """Raises `BadInput` unless `path` is a file that begins as a TensorFlow Lite flatbuffer does."""
-    way_out = "make one with `python tflite/convert.py`"
-    if path.is_dir():
-        raise commands.BadInput(f"expected a .tflite file. Received: {path}, a folder; {way_out}")
-    if not path.is_file():
-        raise commands.BadInput(f"no such file: {path}; {way_out}")
-    if path.stat().st_size == 0:
-        raise commands.BadInput(f"{path} is empty; {way_out}")
-    with path.open("rb") as file:
-        head = file.read(8)
-    if head[4:] == b"TFL3":
-        return
-    if head.startswith(b"PK"):  # .keras is a zip archive
-        raise commands.BadInput(
-            f"expected a .tflite file. Received: {path}, a zip archive such as a .keras model; "
-            f"convert it first: python tflite/convert.py --model {path}"
-        )
-    raise commands.BadInput(f"{path} is not a TensorFlow Lite file (no identifier TFL3 at byte 4); {way_out}")
-
-
-def open_model(path: Path, num_threads: int = 1, input_shape: tuple[int, int, int, int] | None = None) -> TFLiteModel:
-    """The file at `path`, ready to run; `BadInput` if it is none or the interpreter refuses it."""
-    check_file(path)
-    try:
-        with quiet():
-            return TFLiteModel(path, num_threads, input_shape)
-    except (ValueError, RuntimeError) as error:
-        reason = str(error).strip().splitlines()[0]
-        raise commands.BadInput(f"the LiteRT interpreter refuses {path}: {reason}") from error
 
 
 def partitions(model: TFLiteModel) -> int:

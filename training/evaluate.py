@@ -88,7 +88,7 @@ def _evaluate(file: Path, arguments: argparse.Namespace) -> dict:
     from ghostnet_tf.training.predict import load_predictor
 
     if file.suffix == ".tflite":
-        from ghostnet_tf.tflite import untrusted
+        from ghostnet_tf.litert import untrusted
 
         untrusted.trial(file, arguments.num_threads)
     predictor = load_predictor(file, arguments.num_threads)

@@ -10,12 +10,14 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import keras
 import numpy as np
 import pytest
 from PIL import Image
 from sklearn.datasets import load_digits
 
 from ghostnet_tf import commands, results
+from ghostnet_tf.training import fit
 
 ROOT = Path(__file__).resolve().parents[2]
 STUDY = """
@@ -66,7 +68,8 @@ def row(member, top1, **more):
     return counts | {"top1": top1, "command": shlex.join(member.command), **more}
 
 
-def test_a_killed_study_goes_on(study, places, tmp_path, monkeypatch, capsys):
+def test_a_killed_study_goes_on(study, places, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(ROOT)
     members = members_of(study, places)
     results.append_rows(tmp_path / "studies.csv", study.COLUMNS, [row(members["s = 4"], 0.5)])
     words = [sys.executable, "benchmarks/study.py", *places]
@@ -78,10 +81,11 @@ def test_a_killed_study_goes_on(study, places, tmp_path, monkeypatch, capsys):
     killed.communicate()
     assert not (tmp_path / "p.md").exists() and not (tmp_path / "training.csv").exists()
 
-    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert "few 1/2, s = 5: python training/train.py --resume" in done.stderr
-    assert re.search("continuing after epoch [12]", done.stderr)
-    assert "few 2/2, s = 4: finished before" in done.stderr
+    assert study.main(places) == commands.OK
+    said = capfd.readouterr().err
+    assert "few 1/2, s = 5: python training/train.py --resume" in said
+    assert re.search("continuing after epoch [12]", said)
+    assert "few 2/2, s = 4: finished before" in said
     (trained,) = csv.DictReader((tmp_path / "training.csv").read_text().splitlines())
     assert shlex.split(trained["command"]) == list(members["s = 5"].command)
     _, found = csv.DictReader((tmp_path / "studies.csv").read_text().splitlines())
@@ -96,11 +100,23 @@ def test_a_killed_study_goes_on(study, places, tmp_path, monkeypatch, capsys):
     picture = (tmp_path / "training_few.svg").read_text()
     assert all(f">{name}<" in picture for name in members)
 
-    monkeypatch.chdir(ROOT)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("all runs are finished"))
     assert study.main(places) == commands.OK
     assert (tmp_path / "p.md").read_text() == text
-    assert capsys.readouterr().err.count("finished before") == 2
+    assert capfd.readouterr().err.count("finished before") == 2
+
+
+def test_every_member_of_every_study_has_a_network(study, monkeypatch):
+    """Each network once and without values; with a setting that has no effect, two would have as many parameters."""
+    monkeypatch.chdir(ROOT)
+    args = study.parser().parse_args([])
+    studies = [study.read_study(path, args) for path in sorted(args.studies.glob("*.toml"))]
+    configs = {each.config.network: each.config for one in studies for each in one.members.values()}
+    with keras.StatelessScope(initialize_variables=False):
+        parameters = {name: fit.build(config, 10).count_params() for name, config in configs.items()}
+    keras.utils.clear_session()  # or the next scope would initialize what was built here
+    assert len(studies) >= 5 and min(parameters.values()) > 0
+    assert len(set(parameters.values())) == len(parameters), parameters
 
 
 def test_a_command_is_the_settings_of_a_member(study, places, tmp_path):

@@ -9,8 +9,8 @@ import ai_edge_litert
 import keras
 import pytest
 
-from ghostnet_tf import commands
-from ghostnet_tf.tflite import benchmark, child, flatbuffer, op_profile
+from ghostnet_tf import child, commands
+from ghostnet_tf.tflite import benchmark, flatbuffer, op_profile
 from ghostnet_tf.tflite.schemes import convert
 
 
@@ -140,4 +140,4 @@ def test_a_crash_of_native_code_is_one_message(tmp_path, monkeypatch):
     crashing.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(crashing))
     with pytest.raises(commands.CommandError, match="profiling x ended with signal SIGSEGV and said: the last words"):
-        child.in_own_process("litert_profiler", [], "profiling x")
+        child.in_own_process("tflite.litert_profiler", [], "profiling x")

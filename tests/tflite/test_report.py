@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from ghostnet_tf import commands
-from ghostnet_tf.tflite import charts, predictions, report, report_content, timing
+from ghostnet_tf.tflite import charts, predictions, report, report_content
 from ghostnet_tf.tflite.run_folder import METRICS, ModelFile, read_run
 from ghostnet_tf.training.config import RunConfig
 
@@ -256,7 +256,7 @@ def test_predictions_mark_right_and_wrong(monkeypatch):
         def __init__(self, path):
             self.predict = lambda images: answers[path.name]
 
-    monkeypatch.setattr(timing, "open_model", Fake)
+    monkeypatch.setattr(predictions, "open_model", Fake)
     files = [ModelFile("fp32", Path("a"), 1), ModelFile("int8", Path("b"), 1)]
     found = predictions.predict(files, np.zeros((2, 8, 8, 3), np.uint8), np.array([0, 1]), ["cat", "dog"])
     first, second = found.examples

@@ -9,7 +9,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf import commands
-from ghostnet_tf.tflite import benchmark, untrusted
+from ghostnet_tf.litert import untrusted
+from ghostnet_tf.tflite import benchmark
 from ghostnet_tf.tflite.flatbuffer import pack
 from ghostnet_tf.training import evaluate
 

@@ -14,18 +14,23 @@ import pytest
 from PIL import Image
 
 from ghostnet_tf.commands import BAD_INPUT, FAILED, OK
+from ghostnet_tf.models import ghostnet
 from ghostnet_tf.training import evaluate, train
 
 ROOT = Path(__file__).resolve().parents[2]
-SMALL = ["--width", "0.25", "--size", "32", "--batch-size", "8", "--epochs", "2", "--warmup-epochs", "0.5"]
+WORKER = Path(__file__).with_name("worker.py")
+SMALL = ["--width", "0.25", "--size", "32", "--batch-size", "8", "--epochs", "3", "--warmup-epochs", "0.5"]
+ROW = 3  # of GhostNet's table: strides, a projection, squeeze and excitation
 
 
 @pytest.fixture(scope="module")
 def photo_run(tmp_path_factory, draw_photos):
-    """A run trained on a folder of photos, with its data beside it."""
+    """A run of a GhostNet of one row on a folder of photos, with its data beside it."""
     folder = tmp_path_factory.mktemp("training")
     draw_photos(folder / "photos", 10)
-    assert train.main(["--data", str(folder / "photos"), "--output", str(folder / "run"), *SMALL]) == OK
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ghostnet, "ROWS", ghostnet.ROWS[ROW : ROW + 1])
+        assert train.main(["--data", str(folder / "photos"), "--output", str(folder / "run"), *SMALL]) == OK
     return folder / "run"
 
 
@@ -40,13 +45,13 @@ def test_a_run_folder_is_complete(photo_run):
     assert {path.name for path in photo_run.iterdir()} == expected
     assert (photo_run / "labels.txt").read_text().split() == ["blue", "green", "red"]
     rows = list(csv.DictReader((photo_run / "metrics.csv").read_text().splitlines()))
-    assert [row["epoch"] for row in rows] == ["1", "2"]
+    assert [row["epoch"] for row in rows] == ["1", "2", "3"]
     assert all(float(row["loss"]) > 0 and 0 <= float(row["val_accuracy"]) <= 1 for row in rows)
     assert width_of(photo_run / "curves.png") > 500
     best = max(rows, key=lambda row: float(row["val_accuracy"]))["epoch"]
     kept = {path.name for path in (photo_run / "checkpoints").iterdir()}
-    assert kept == {f"epoch_000{best}.weights.h5", "epoch_0002.weights.h5"}
-    assert json.loads((photo_run / "model.json").read_text())["epoch"] == 2
+    assert kept == {f"epoch_000{best}.weights.h5", "epoch_0003.weights.h5"}
+    assert json.loads((photo_run / "model.json").read_text())["epoch"] == 3
     environment = json.loads((photo_run / "environment.json").read_text())
     assert environment["keras"] == keras.__version__
 
@@ -148,22 +153,33 @@ def test_a_diverging_loss_stops_the_run(tmp_path, capsys, tiny_network):
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
-def test_a_killed_run_resumes_to_the_same_weights(photo_run, tmp_path):
-    """Order, augmentation, dropout, optimizer and schedule continue: 1e-6 allows for threads' order of addition."""
-    killed = tmp_path / "killed"
-    arguments = ["--data", photo_run.parent / "photos", "--output", killed, *SMALL]
-    command = [sys.executable, "training/train.py", *arguments]
-    process = subprocess.Popen(command, cwd=ROOT, stderr=subprocess.PIPE, text=True)
+def killed_at(beginning: str, *arguments: object) -> str:
+    """What the command in a process of its own said until it was killed, at a line that begins so."""
+    command = [sys.executable, WORKER, "--row", str(ROW), *arguments]
+    process, said = subprocess.Popen(command, stderr=subprocess.PIPE, text=True), ""
     for line in process.stderr:
-        if line.startswith("epoch 1/2"):
+        said += line
+        if line.startswith(beginning):
             process.send_signal(signal.SIGKILL)
             break
     process.communicate()
+    assert process.returncode == -signal.SIGKILL, said
+    return said
+
+
+def test_a_run_killed_three_times_ends_with_the_same_weights(photo_run, tmp_path, monkeypatch, capsys):
+    """Order, augmentation, dropout, optimizer and schedule continue: 1e-6 allows for threads' order of addition."""
+    killed = tmp_path / "killed"
+    killed_at("ghostnet_025: ", "--data", photo_run.parent / "photos", "--output", killed, *SMALL)  # before any step
+    assert "continuing" not in killed_at("epoch 1/3", "--resume", killed)
+    assert "continuing after epoch 1" in killed_at("epoch 2/3", "--resume", killed)
     assert not (killed / "model.keras").exists()
+    monkeypatch.setattr(ghostnet, "ROWS", ghostnet.ROWS[ROW : ROW + 1])
     assert train.main(["--resume", str(killed)]) == OK
+    assert "continuing after epoch 2" in capsys.readouterr().err
     runs = (photo_run, killed)
     rows = [(folder / "metrics.csv").read_text().splitlines() for folder in runs]
-    assert len(rows[0]) == len(rows[1]) == 3
+    assert len(rows[0]) == len(rows[1]) == 4
     expected, found = (keras.models.load_model(folder / "model.keras").get_weights() for folder in runs)
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_allclose(one, other, atol=1e-6)

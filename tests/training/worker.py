@@ -1,4 +1,4 @@
-"""The training command on a network small enough to train in a second: `worker.py [--devices N] …`."""
+"""The training command on a network small enough to train in a second: `worker.py [--devices N | --row N] …`."""
 
 import sys
 from pathlib import Path
@@ -9,6 +9,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[2])
 import keras  # noqa: E402
 import tensorflow as tf  # noqa: E402
 
+from ghostnet_tf.models import ghostnet  # noqa: E402
 from ghostnet_tf.training import fit, train  # noqa: E402
 
 
@@ -22,7 +23,10 @@ def build(*, input_shape, classes, classifier_activation, **_):
 
 
 def main(words: list[str]) -> int:
-    """Runs the command, on `N` devices made of one processor."""
+    """Runs the command, on `N` devices made of one processor, or with row `N` alone of GhostNet's table."""
+    if words[:1] == ["--row"]:
+        ghostnet.ROWS = ghostnet.ROWS[int(words[1]) :][:1]
+        return train.main(words[2:])
     if words[:1] == ["--devices"]:
         processor = tf.config.list_physical_devices("CPU")[0]
         tf.config.set_logical_device_configuration(processor, [tf.config.LogicalDeviceConfiguration()] * int(words[1]))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import ghostnet_tf
-from ghostnet_tf.models import g_ghost_regnet, ghost_vgg, ghostnet
+from ghostnet_tf.models import g_ghost_regnet, ghost_vgg, ghostnet, ghostnet_v2
 from ghostnet_tf.weights import imagenet_tag, load_weights
 from ghostnet_tf.weights.torch_names import from_torch, torch_name
 
@@ -115,7 +115,8 @@ def test_saved_by_keras_without_top(kind, saved):
     ],
 )
 def test_other_families_saved_by_keras(builder, options, tmp_path, monkeypatch):
-    monkeypatch.setattr(ghostnet, "ROWS", ghostnet.ROWS[:4])
+    monkeypatch.setattr(ghostnet, "ROWS", ghostnet.ROWS[3:4])  # with strides, branches, attention and a gate
+    monkeypatch.setattr(ghostnet_v2, "FIRST_WITH_ATTENTION", 0)
     monkeypatch.setattr(ghost_vgg, "STAGES", ((4,), (8, 12)))
     monkeypatch.setitem(g_ghost_regnet.VARIANTS, "002", ((1, 1, 3, 1), (16, 24, 32, 48), 8))
     keras.utils.set_random_seed(1)

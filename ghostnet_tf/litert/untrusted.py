@@ -14,15 +14,14 @@ from pathlib import Path
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from ghostnet_tf.child import ending, last_line, run_module
 from ghostnet_tf.commands import BAD_INPUT, OK, BadInput, run
-from ghostnet_tf.tflite.child import ending, last_line, run_module
-from ghostnet_tf.tflite.flatbuffer import OP_NAMES, TYPE_NAMES, unpack
-from ghostnet_tf.tflite.timing import check_file, open_model
+from ghostnet_tf.litert.flatbuffer import OP_NAMES, TYPE_NAMES, unpack
+from ghostnet_tf.runtime import WAY_OUT, check_file, open_model
 from ghostnet_tf.untrusted import DAMAGE, first_line
 
 TIMEOUT = 120  # seconds of a child, for one inference
 TENSOR_LIMIT = 1 << 31  # bytes of one tensor, more than a flatbuffer can address
-WAY_OUT = "make one with `python tflite/convert.py`"
 
 
 def check_structure(content: bytes) -> None:
@@ -65,7 +64,7 @@ def trial(path: Path, num_threads: int = 1) -> None:
     """
     check_file(path)
     try:
-        child = run_module("untrusted", [path, num_threads], timeout=TIMEOUT)
+        child = run_module("litert.untrusted", [path, num_threads], timeout=TIMEOUT)
     except subprocess.TimeoutExpired as error:
         raise BadInput(f"{path} does not end one inference in {TIMEOUT} seconds; {WAY_OUT}") from error
     if child.returncode == OK:

@@ -1,4 +1,4 @@
-"""Runs a module of this folder in a process of its own: native code may crash, or be measured from its start."""
+"""Runs a module of this package in a process of its own: native code may crash, or be measured from its start."""
 
 import json
 import os
@@ -17,10 +17,10 @@ PACKAGE_ROOT = Path(ghostnet_tf.__file__).resolve().parents[1]
 def run_module(
     name: str, words: Iterable, environment: Mapping[str, str] | None = None, timeout: float | None = None
 ) -> subprocess.CompletedProcess[str]:
-    """`python -m ghostnet_tf.tflite.NAME WORDS…` with its two streams captured.
+    """`python -m ghostnet_tf.NAME WORDS…` with its two streams captured.
 
     Args:
-        name: Of a module of this folder.
+        name: Of a module, such as `tflite.cold_start`.
         words: Its arguments, of any type.
         environment: Variables on top of this process's.
         timeout: Seconds.
@@ -30,7 +30,7 @@ def run_module(
     """
     search = os.pathsep.join(filter(None, [str(PACKAGE_ROOT), os.environ.get("PYTHONPATH")]))
     return subprocess.run(
-        [sys.executable, "-m", f"ghostnet_tf.tflite.{name}", *map(str, words)],
+        [sys.executable, "-m", f"ghostnet_tf.{name}", *map(str, words)],
         env=os.environ | {"PYTHONPATH": search} | dict(environment or {}),
         capture_output=True,
         text=True,
