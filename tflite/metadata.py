@@ -85,7 +85,7 @@ def read_metadata(content: bytes) -> Metadata | None:
     Raises:
         ValueError: If the file is no `.tflite` file, or its metadata are damaged.
     """
-    model = unpack(content)
+    model = unpack(content, untrusted=True)
     entry = next((entry for entry in model.metadata or [] if entry.name == BUFFER), None)
     if entry is None:
         return None

@@ -5,21 +5,28 @@ import struct
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from ghostnet_tf.litert.claims import check_claims
 from ghostnet_tf.untrusted import first_line
 
 OP_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
 TYPE_NAMES = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
 
 
-def unpack(content: bytes) -> schema.ModelT:
+def unpack(content: bytes, *, untrusted: bool = False) -> schema.ModelT:
     """The object tree of a file, with the constants that some writers (litert-quantizer) put behind the FlatBuffer.
 
+    Args:
+        content: The file.
+        untrusted: Whether it may be made to harm, so that what it claims is counted first, in about the same time.
+
     Raises:
-        ValueError: If it is no `.tflite` file, or so damaged that it cannot be read.
+        ValueError: If it is no `.tflite` file, or so damaged that it cannot be read, or claims too much.
     """
     if content[4:8] != b"TFL3":
         raise ValueError(f"Expected the content of a .tflite file. Received: {len(content)} bytes, {content[:8]!r}…")
     try:
+        if untrusted:
+            check_claims(content)
         model = schema.ModelT.InitFromPackedBuf(content, 0)
     except (struct.error, IndexError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(

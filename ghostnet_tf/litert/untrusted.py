@@ -31,7 +31,7 @@ def check_structure(content: bytes) -> None:
         ValueError: If not, or if it needs operations that the interpreter does not have.
     """
     try:
-        model = unpack(content)
+        model = unpack(content, untrusted=True)
         sizes = [0 if buffer.data is None else len(buffer.data) for buffer in model.buffers or []]
         for code in model.operatorCodes or []:
             if code.customCode is not None:

@@ -2,6 +2,7 @@
 
 import random
 import time
+import tracemalloc
 
 import flatbuffers
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf import commands
-from ghostnet_tf.litert import untrusted
+from ghostnet_tf.litert import claims, untrusted
+from ghostnet_tf.litert.flatbuffer import unpack
 from ghostnet_tf.tflite import benchmark
 from ghostnet_tf.tflite.flatbuffer import pack
 from ghostnet_tf.training import evaluate
@@ -124,6 +126,87 @@ def test_damaged_content_is_a_value_error_in_time(small_files):
             refused += 1
     assert 2 < refused < 20, "most bits are of weights"
     assert time.process_time() - start < 20
+
+
+def meeting(times: int) -> bytes:
+    """A file whose graphs are all one, `times` over, whose tensors are all one, which has a name of a kilobyte."""
+    builder = flatbuffers.Builder()
+    name = builder.CreateString("x" * 1000)
+    schema.TensorStart(builder)
+    schema.TensorAddName(builder, name)
+    tensors = _over_and_over(builder, schema.TensorEnd(builder), times)
+    schema.SubGraphStart(builder)
+    schema.SubGraphAddTensors(builder, tensors)
+    graphs = _over_and_over(builder, schema.SubGraphEnd(builder), times)
+    schema.ModelStart(builder)
+    schema.ModelAddSubgraphs(builder, graphs)
+    builder.Finish(schema.ModelEnd(builder), b"TFL3")
+    return bytes(builder.Output())
+
+
+def _over_and_over(builder: flatbuffers.Builder, place: int, times: int) -> int:
+    builder.StartVector(4, times, 4)
+    for _ in range(times):
+        builder.PrependUOffsetTRelative(place)
+    return builder.EndVector()
+
+
+def _peak_memory(action) -> int:
+    """Bytes that Python's objects take at most while it runs."""
+    tracemalloc.start()
+    try:
+        action()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_tables_that_meet_in_one_place_are_counted_before_they_are_made(tmp_path, capsys):
+    small, large = meeting(40), meeting(1000)
+    assert _peak_memory(lambda: unpack(small)) > 40 * 40 * 1000 > 1000 * len(small), "so that a gigabyte waits here:"
+    assert len(large) < 10_000
+
+    def check():
+        with pytest.raises(ValueError, match=r"damaged bytes \(it claims 17 MB and has 0\.0\)"):
+            untrusted.check_structure(large)
+
+    assert _peak_memory(check) < 1e6
+    (tmp_path / "meeting.tflite").write_bytes(large)
+    assert benchmark.main([str(tmp_path / "meeting.tflite"), "--num-runs=1"]) == commands.BAD_INPUT
+    printed = capsys.readouterr()
+    assert printed.err.count("\n") == 1 and "it claims 17 MB" in printed.err and not printed.out
+
+
+def test_everything_that_becomes_an_object_is_counted():
+    """A text, numbers and a table of each way in which the schema holds them count as often as they are held."""
+
+    def claimed(model: schema.ModelT) -> int:
+        counter = claims.Counter(1 << 30)
+        counter.table(schema.Model.GetRootAs(pack(model)))
+        return counter.claimed
+
+    model = network(OPS.SPLIT)
+    before = claimed(model)
+    graph = model.subgraphs[0]
+    graph.operators[0].builtinOptions.numSplits = 2  # a number inside a table takes nothing
+    assert claimed(model) == before
+    model.buffers.append(schema.BufferT(data=np.zeros(300, np.uint8)))
+    graph.tensors[0].quantization = schema.QuantizationParametersT(scale=np.zeros(5, np.float32))
+    graph.operators[0].builtinOptions2Type = schema.BuiltinOptions2.StableHLOCompositeOptions
+    graph.operators[0].builtinOptions2 = schema.StableHLOCompositeOptionsT(name="seven b")
+    assert claimed(model) == before + 3 * claims.OBJECT + 300 + 5 * 4 + 7
+    graph.operators[0].builtinOptions2Type = 0  # no table of a known kind
+    assert claimed(model) == before + 2 * claims.OBJECT + 300 + 5 * 4
+
+
+def test_the_schema_numbers_each_kind_of_table():
+    for numbers in claims.UNIONS.values():
+        names = [name for name, number in vars(numbers).items() if isinstance(number, int) and number]
+        assert names and all(hasattr(getattr(schema, name), "Init") for name in names)
+    tables = [kind for kind in vars(schema).values() if isinstance(kind, type) and hasattr(kind, "Init")]
+    fields = {name for kind in tables for name, _ in claims.fields(kind)}
+    # A field with a number for its kind of table beside it is a union.
+    assert {name for name in fields if f"{name}Type" in fields} == set(claims.UNIONS)
 
 
 def test_a_crash_of_native_code_is_one_line(tmp_path, capsys):
