@@ -46,16 +46,23 @@ class TFLiteModel:
 
     def quantize(self, images: np.ndarray) -> np.ndarray:
         """`images` (real values, e.g. RGB 0-255) in the dtype, scale and zero point of the input."""
-        dtype, (scale, zero_point) = self.input["dtype"], self.input["quantization"]
+        dtype, (scale, zero_point) = self.input["dtype"], _steps(self.input)
         if not np.issubdtype(dtype, np.integer):
             return np.asarray(images, dtype)
         info = np.iinfo(dtype)
         return np.clip(np.round(np.asarray(images, np.float32) / scale + zero_point), info.min, info.max).astype(dtype)
 
+    def held(self) -> tuple[float, float]:
+        """The lowest and the highest real value that the input can take; infinite for floats."""
+        if not np.issubdtype(self.input["dtype"], np.integer):
+            return -np.inf, np.inf
+        info, (scale, zero_point) = np.iinfo(self.input["dtype"]), _steps(self.input)
+        return (info.min - zero_point) * scale, (info.max - zero_point) * scale
+
     def dequantize(self, values: np.ndarray, output: int = 0) -> np.ndarray:
         """Raw values of an output as float32."""
         row = self.outputs[output]
-        scale, zero_point = row["quantization"]
+        scale, zero_point = _steps(row)
         if not np.issubdtype(row["dtype"], np.integer):
             return values.astype(np.float32)
         return (values.astype(np.float32) - zero_point) * np.float32(scale)
@@ -110,6 +117,12 @@ def output_position(name: str) -> int:
     """Of an output among the Keras model's, which converters name `output_0`, `output_1`, …; 0 for other names."""
     numbered = re.fullmatch(r"output_(\d+)", name)
     return int(numbered[1]) if numbered else 0
+
+
+def _steps(row: dict) -> tuple[float, int]:
+    """Scale and zero point of an integer input or output; of one that has none, the numbers are what they say."""
+    scale, zero_point = row["quantization"]
+    return scale or 1.0, zero_point
 
 
 def _signature_names(interpreter) -> dict[int, str]:

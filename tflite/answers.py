@@ -10,10 +10,10 @@ import numpy as np
 
 from ghostnet_tf.commands import BadInput
 from ghostnet_tf.litert import untrusted
+from ghostnet_tf.litert.metadata import read_metadata
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.tflite import predictions, timing
 from ghostnet_tf.tflite.flatbuffer import softmax, unpack
-from ghostnet_tf.tflite.metadata import read_metadata
 from ghostnet_tf.tflite.schemes import FILES
 from ghostnet_tf.training.config import run_folder
 from ghostnet_tf.training.images import UnreadableImage, evaluation_image, read_image
@@ -59,7 +59,7 @@ class Comparison:
         classes: Class names by index.
 
     Raises:
-        BadInput: If a file cannot be run, wants other values than RGB from 0 to 255, or has other classes.
+        BadInput: If a file cannot be run, or has other classes.
     """
 
     def __init__(self, paths: Sequence[Path], num_threads: int = 1):
@@ -142,14 +142,7 @@ def _loaded(path: Path, num_threads: int) -> LoadedFile:
         metadata, probabilities = read_metadata(content), softmax(unpack(content)) is not None
     except DAMAGE as error:
         raise BadInput(f"{path} has metadata that cannot be read: {first_line(error)}; {untrusted.WAY_OUT}") from error
-    labels = None
-    if metadata is not None:
-        labels = metadata.labels
-        if (metadata.mean, metadata.std) != (0, 1):
-            raise BadInput(
-                f"expected a model that takes RGB values from 0 to 255. Received: {path}, whose metadata ask for "
-                f"(pixel - {metadata.mean:g}) / {metadata.std:g}; {untrusted.WAY_OUT}"
-            )
+    labels = None if metadata is None else metadata.labels
     run = run_folder(path)
     if labels is None and run is not None and (run / "labels.txt").is_file():
         labels = tuple((run / "labels.txt").read_text(encoding="utf-8").splitlines())

@@ -1,10 +1,10 @@
 """The metadata of a conversion: what goes into each file about the model that it was made from."""
 
 from ghostnet_tf import __version__
+from ghostnet_tf.litert.metadata import Metadata
 from ghostnet_tf.tflite import artefacts, calibrate, sources
 from ghostnet_tf.tflite.flatbuffer import softmax, unpack
 from ghostnet_tf.tflite.graph import Tensor, structure
-from ghostnet_tf.tflite.metadata import Metadata
 from ghostnet_tf.tflite.schemes import FILES
 
 PIXELS = {"uint8": "0 to 255 as they are", "int8": "0 to 255, minus 128", "float32": "0 to 255 as floats"}

@@ -12,6 +12,7 @@ from pathlib import Path
 import keras
 
 from ghostnet_tf import __version__, commands
+from ghostnet_tf.litert.metadata import read_metadata
 from ghostnet_tf.models.ghostnet_v3 import branched_layers, reparameterize
 from ghostnet_tf.tflite import artefacts, calibrate, mixture, qat, sources
 from ghostnet_tf.tflite.gpu import IMAGES as GPU_IMAGES
@@ -19,7 +20,7 @@ from ghostnet_tf.tflite.gpu import GpuCheck, check_on_gpu
 from ghostnet_tf.tflite.graph import Graph, read_graph
 from ghostnet_tf.tflite.layer_report import IMAGES as LAYER_IMAGES
 from ghostnet_tf.tflite.layer_report import layer_errors, write_report
-from ghostnet_tf.tflite.metadata import read_metadata, with_metadata
+from ghostnet_tf.tflite.metadata import with_metadata
 from ghostnet_tf.tflite.model_card import describe
 from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, FILES, QAT, ConversionError, convert
 from ghostnet_tf.tflite.verify import Agreement, agreement, check_name, reference

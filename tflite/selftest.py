@@ -11,11 +11,12 @@ from pathlib import Path
 from ai_edge_litert.schema_py_generated import ModelT
 
 from ghostnet_tf.commands import FAILED, OK, BadInput, CommandError, MissingResource, choose
+from ghostnet_tf.litert.metadata import read_metadata
+from ghostnet_tf.litert.normalization import Normalization
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.tflite import artefacts, sources
 from ghostnet_tf.tflite.flatbuffer import unpack
 from ghostnet_tf.tflite.graph import read_graph, structure
-from ghostnet_tf.tflite.metadata import read_metadata
 from ghostnet_tf.tflite.mixed import check_layers
 from ghostnet_tf.tflite.run_folder import need
 from ghostnet_tf.tflite.schemes import FILES, MIXED
@@ -151,7 +152,8 @@ def _metadata(content: bytes, recorded: dict, labels: list[str] | None) -> Itera
     if metadata is None:
         yield Check("metadata", False, "expected metadata in the file. Received: none")
         return
-    said = f"{metadata.name}, licence {metadata.license or 'not stated'}, mean {metadata.mean:g}, std {metadata.std:g}"
+    takes = Normalization(metadata.mean, metadata.std)
+    said = f"{metadata.name}, licence {metadata.license or 'not stated'}, takes {takes}"
     yield _same("metadata", recorded, _plain(metadata.as_dict()), said)
     if labels is None or metadata.labels is None or len(labels) != len(metadata.labels):
         counts = [0 if names is None else len(names) for names in (labels, metadata.labels)]

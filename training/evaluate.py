@@ -22,7 +22,7 @@ EXAMPLES = """\
   python training/evaluate.py --model mine.keras --data cifar10 --data-dir data/
 
 A run, and a file inside a run's folder, is measured on the run's own test images unless --data says otherwise; the
-result is kept in the run's evaluation.json."""
+result is kept in the run's evaluation.json. A .tflite file gets RGB from 0 to 255, or what its metadata state."""
 
 
 # Of a row of --csv, in order.
@@ -99,7 +99,7 @@ def _evaluate(file: Path, arguments: argparse.Namespace) -> dict:
     if predictor.classes != len(data.labels):
         raise BadInput(f"{file} knows {predictor.classes} classes, the data have {len(data.labels)}")
 
-    log(f"{file.name} on {len(data.test)} test images: {data.test.preparation()}")
+    log(f"{file.name} on {len(data.test)} test images: {data.test.preparation()}; {predictor.takes}")
     scores = predictor.predict(data.test)
     result = metrics.accuracy(scores, data.test.labels)
     print(f"{file}\n{metrics.per_class(scores, data.test.labels, data.labels)}")

@@ -60,19 +60,24 @@ def names(folder: Path) -> Target:
 
 
 def metadata(folder: Path) -> Target:
-    """The reader of a `.tflite` file's metadata, labels and model card."""
-    from ghostnet_tf.tflite.metadata import read_metadata
+    """The readers of a `.tflite` file's metadata, labels and model card, and of its input's normalization."""
+    import numpy as np
+
+    from ghostnet_tf.litert.metadata import read_metadata, stated_normalization
+    from ghostnet_tf.litert.normalization import Normalization
 
     def target(data: bytes) -> None:
-        try:
-            found = read_metadata(data)
-        except ValueError as error:
-            _expect_one_line(error, "Expected ")
-            return
-        if found is not None:
-            assert all(isinstance(label, str) for label in found.labels or ())
-            assert all(isinstance(value, float) for value in (found.mean, found.std))
-            json.dumps(found.as_dict()).encode()
+        for read in (read_metadata, stated_normalization):
+            try:
+                found = read(data)
+            except ValueError as error:
+                _expect_one_line(error, "Expected ")
+                continue
+            if isinstance(found, Normalization):
+                assert found(np.zeros((1, 1, 3), np.uint8)).shape == (1, 1, 3)
+            elif found is not None:
+                assert all(isinstance(label, str) for label in found.labels or ())
+                json.dumps(found.as_dict()).encode()
 
     return target
 

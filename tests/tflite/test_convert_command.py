@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 
 from ghostnet_tf import __version__, commands
+from ghostnet_tf.litert.metadata import read_metadata
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite import convert, pipeline, schemes, sources
-from ghostnet_tf.tflite.metadata import read_metadata
 from ghostnet_tf.training.data import load_data
 from ghostnet_tf.weights import WeightsUnavailable
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_sample_images
 
+from ghostnet_tf.litert.metadata import BUFFER, Metadata, read_metadata
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import unpack
-from ghostnet_tf.tflite.metadata import BUFFER, Metadata, read_metadata, with_metadata
+from ghostnet_tf.tflite.metadata import with_metadata
 from ghostnet_tf.tflite.schemes import convert
 from ghostnet_tf.training.images import evaluation_image, read_image
 

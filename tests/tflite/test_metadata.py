@@ -9,10 +9,11 @@ import flatbuffers
 import numpy as np
 import pytest
 
+from ghostnet_tf.litert import metadata_schema
+from ghostnet_tf.litert.metadata import BUFFER, CARD, LABELS, Metadata, read_metadata
 from ghostnet_tf.runtime import TFLiteModel
-from ghostnet_tf.tflite import metadata_schema
 from ghostnet_tf.tflite.flatbuffer import pack, unpack, with_logits
-from ghostnet_tf.tflite.metadata import BUFFER, CARD, LABELS, Metadata, read_metadata, with_metadata
+from ghostnet_tf.tflite.metadata import with_metadata
 
 # Written with `metadata_schema_py_generated.ModelMetadataT` of mediapipe 1.2.2: the same dictionary as below.
 OF_MEDIAPIPE = base64.b64decode("""
@@ -148,7 +149,9 @@ def test_weights_keep_their_alignment(described):
 
 
 def test_other_metadata_take_their_place(described):
-    other = dataclasses.replace(LABELLED, name="plants", labels=None, license=None, mean=127.5, std=127.5)
+    other = dataclasses.replace(
+        LABELLED, name="plants", labels=None, license=None, mean=(123.5, 116.25, 103.5), std=127.5
+    )
     content = with_metadata(described["fp32"], other)
     assert read_metadata(content) == other
     assert zipfile.ZipFile(io.BytesIO(content)).namelist() == [CARD]

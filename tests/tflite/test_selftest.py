@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from ghostnet_tf import commands
+from ghostnet_tf.litert.metadata import read_metadata
 from ghostnet_tf.tflite import convert, sources
 from ghostnet_tf.tflite.flatbuffer import unpack
-from ghostnet_tf.tflite.metadata import read_metadata, with_metadata
+from ghostnet_tf.tflite.metadata import with_metadata
 
 NAMES = ("sha256", "operations", "inputs", "outputs", "metadata", "labels", "XNNPACK", "agreement")
 DIGITS = [str(digit) for digit in range(10)]
@@ -66,7 +67,7 @@ def test_a_file_in_its_run_passes_with_the_model(converted, capsys):
     assert found["sha256"][1] == record["sha256"]
     assert found["inputs"][1] == "image uint8 (1, 32, 32, 3)"
     assert found["labels"][1] == "10, 0 to 9"
-    assert "licence CC0-1.0, mean 0, std 1" in found["metadata"][1]
+    assert "licence CC0-1.0, takes RGB from 0 to 255" in found["metadata"][1]
     # The same images and the same processor: the same numbers.
     value, cosine = record["agreement"]["value"], record["agreement"]["cosine"]
     said = f"top-1 agreement {value:.4f} and cosine of logits {cosine:.6f} on 100 images (digits, "
