@@ -1,5 +1,6 @@
 """Small data for the training tests: photos drawn here, in colours that a model can learn."""
 
+import math
 import shutil
 from pathlib import Path
 
@@ -37,12 +38,17 @@ def photos(tmp_path) -> Path:
 def tiny_network(monkeypatch):
     """Puts one convolution, normalization, dropout and a classifier in the place of GhostNet.
 
+    Leaves out the picture of each epoch and the pipeline's own rate, which would take longer than the training.
+
     Returns:
         The builder.
     """
     import keras
 
-    from ghostnet_tf.training import fit
+    from ghostnet_tf.training import callbacks, fit
+
+    monkeypatch.setattr(callbacks, "draw_curves", lambda *_: None)
+    monkeypatch.setattr(fit, "images_per_second", lambda *_: math.inf)
 
     def build(*, input_shape, classes, classifier_activation, dropout_rate=0.2, width=1.0, **_):
         inputs = keras.Input(input_shape)
