@@ -38,7 +38,8 @@ LITERT = "/ai_edge_litert/"  # part of the paths of its libraries
 OUTSIDE = "outside LiteRT"
 ALL = "all"  # the row of a file's total inside LiteRT
 PROCESSOR = "Cortex-A76 (qemu)"
-COPIES = ("CONCATENATION", "GATHER", "PACK", "RESIZE_NEAREST_NEIGHBOR", "SLICE", "STRIDED_SLICE", "TILE", "TRANSPOSE")
+COPIES = ("CONCATENATION", "GATHER", "PACK", "RESHAPE", "RESIZE_NEAREST_NEIGHBOR", "SLICE", "STRIDED_SLICE", "TILE")
+COPIES += ("TRANSPOSE",)
 SHARE = 0.005  # of the instructions: kernels below it have no row
 COLUMNS = ("date", "contest", "contestant", "file", "bytes", "sha256", "kernel", "instructions", "share", "ratio")
 COLUMNS += ("reference", "copied_bytes", "added_bytes", "processor", "ai_edge_litert", "command")
@@ -171,7 +172,7 @@ def by_kernel(counts: Counter[int], mapped: list[Library]) -> Counter[str]:
 def moved_bytes(content: bytes) -> dict[str, int]:
     """What the copying operations of a file read and write for one image, and its additions.
 
-    Padding is not there: XNNPACK merges it into the convolution behind it.
+    Padding is not there: XNNPACK merges it into the convolution behind it. Some reshapes that are there copy nothing.
     """
     import numpy as np
 

@@ -12,6 +12,7 @@ from ghostnet_tf.tflite.model_flags import add_model_arguments  # noqa: E402
 from ghostnet_tf.tflite.schemes import (  # noqa: E402
     CALIBRATION_METHOD,
     CALIBRATION_METHODS,
+    GRAPH,
     GRAPHS,
     IO_TYPES,
     MIXED,
@@ -39,9 +40,8 @@ def parser() -> commands.ArgumentParser:
         how.add_argument(f"--{row.name}", action="store_true", help=row.summary)
     how.add_argument("--input-type", choices=IO_TYPES, help="of the int8 file, by default uint8: camera bytes go in")
     how.add_argument("--output-type", choices=IO_TYPES, help="of the int8 file, by default float32")
-    how.add_argument(
-        "--graph", choices=GRAPHS, default="plain", help="; ".join(": ".join(row) for row in GRAPHS.items())
-    )
+    graphs = "; ".join(": ".join(row) for row in GRAPHS.items())
+    how.add_argument("--graph", choices=GRAPHS, default=GRAPH, help=graphs)
 
     in_float = how.add_mutually_exclusive_group()
     in_float.add_argument(
@@ -138,9 +138,10 @@ def command(argv: list[str] | None = None) -> int:
 
     source = sources.find(args)
     schemes = qat.schemes_of(source.run, schemes, args)
-    if args.graph != "plain" and not set(schemes) <= set(REWRITTEN):
+    rewritten = REWRITTEN.get(args.graph, schemes)
+    if not set(schemes) <= set(rewritten):
         raise commands.BadInput(
-            f"--graph {args.graph} is for {' and '.join(REWRITTEN)}. Received: {', '.join(schemes)}"
+            f"--graph {args.graph} is for {' and '.join(rewritten)}. Received: {', '.join(schemes)}"
         )
     if args.auto_mixed is not None and source.run is None:
         raise commands.BadInput(

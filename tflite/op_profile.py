@@ -20,6 +20,7 @@ KINDS = {
     r"Convolution .*DWConv": ("DEPTHWISE_CONV_2D",),
     r"Convolution|Fully Connected|Deconvolution": ("CONV_2D", "FULLY_CONNECTED", "TRANSPOSE_CONV"),
     r"Copy": ("CONCATENATION",),
+    r"Static Reshape": ("RESHAPE",),
     r"Multiply": ("MUL",),
     r"Add": ("ADD",),
     r"Subtract": ("SUB",),

@@ -64,7 +64,8 @@ def converted(model: "keras.Model", ranges: dict[str, list[float]], input_type: 
     """
     from ghostnet_tf.tflite.quantize import quantized
 
-    return quantized(with_learned_ranges(convert(model, "fp32"), ranges), input_type, output_type)
+    plain = convert(model, "fp32", graph="plain")  # as it was trained: a range for each concatenation, not its halves
+    return quantized(with_learned_ranges(plain, ranges), input_type, output_type)
 
 
 def with_learned_ranges(content: bytes, ranges: dict[str, list[float]]) -> bytes:

@@ -1,9 +1,12 @@
-"""Exact rewrites of a float file: ghost modules whose two halves stay apart instead of being concatenated.
+"""Exact rewrites of a float file: ghost modules whose two halves stay apart, for good or for longer.
 
 A convolution over [x1, x2] is the sum of one over x1 and one over x2; padding, depthwise convolutions, means and
 products by a gate work on each half alone. So a concatenation that only such operations read, up to a convolution at
 the end of every way, is not needed: its copies go, and the halves need not share one scale in int8. What comes in for
 it are additions. A concatenation that ends a block, whose reader is the shortcut's addition, stays.
+
+Where all that reads a concatenation is a depthwise convolution that halves the map, it may as well come behind it: a
+quarter is left to copy, and nothing comes in for it.
 """
 
 import copy
@@ -15,12 +18,20 @@ from ai_edge_litert import schema_py_generated as schema
 from ghostnet_tf.tflite.flatbuffer import add_buffer, drop_unused, op_name, opcode, pack, unpack, values
 
 NONE = schema.ActivationFunctionType.NONE
+LANES = 8  # channels that XNNPACK's kernels compute at once: parts of other sizes would leave some idle
 APART = ("DEPTHWISE_CONV_2D", "PAD", "MEAN", "MUL")  # keep channels apart
 
 
 def without_concatenations(content: bytes) -> bytes:
     """The float file with every concatenation removed that has only readers of the kinds above."""
     rewriter = _Rewriter(unpack(content))
+    rewriter.run()
+    return pack(rewriter.model)
+
+
+def with_late_concatenations(content: bytes) -> bytes:
+    """The float file with each concatenation behind the depthwise convolution with a stride that is its only reader."""
+    rewriter = _Late(unpack(content))
     rewriter.run()
     return pack(rewriter.model)
 
@@ -211,3 +222,47 @@ class _Rewriter:
         operator.builtinOptions = schema.AddOptionsT()
         operator.builtinOptions.fusedActivationFunction = activation
         return operator
+
+
+class _Late(_Rewriter):
+    """The same pass, with the parts concatenated again as soon as they are smaller.
+
+    Attributes:
+        whole: Depthwise convolution's output to the concatenation that is to make it.
+    """
+
+    def __init__(self, model: schema.ModelT):
+        super().__init__(model)
+        self.whole: dict[int, schema.OperatorT] = {}
+
+    def _gates_of(self, index: int, sizes: list[int]) -> dict[int, list[int]] | None:
+        """No gates, but `None` if anything else reads a tensor than such a convolution, or a padding for one."""
+        readers = self.readers.get(index, [])
+        if index in self.graph.outputs or len(readers) != 1:
+            return None
+        (reader,) = readers
+        output, options = int(reader.outputs[0]), reader.builtinOptions
+        if op_name(self.model, reader) == "PAD":
+            return self._gates_of(output, sizes)
+        if op_name(self.model, reader) != "DEPTHWISE_CONV_2D" or options.strideH * options.strideW == 1:
+            return None
+        weights = self.graph.tensors[reader.inputs[1]]
+        floats = weights.type == schema.TensorType.FLOAT32 and self.model.buffers[weights.buffer].data is not None
+        if not floats or any(size % LANES for size in sizes):
+            return None
+        self.whole[output] = self.made_by[self._source(reader)]
+        return {}
+
+    def _source(self, operator: schema.OperatorT) -> int:
+        """The tensor that an operation reads, through a padding or at once."""
+        index = int(operator.inputs[0])
+        before = self.made_by[index]
+        return self._source(before) if op_name(self.model, before) == "PAD" else index
+
+    def _apart(self, operator: schema.OperatorT) -> None:
+        super()._apart(operator)
+        output = int(operator.outputs[0])
+        if output in self.whole:
+            written = copy.copy(self.whole[output])
+            written.inputs, written.outputs = np.array(self.parts.pop(output), np.int32), operator.outputs
+            self.written.append(written)

@@ -13,17 +13,20 @@ if TYPE_CHECKING:
 
     from ghostnet_tf.tflite.quantize import Calibration
 
-REWRITTEN = ("fp32", "int8")  # schemes that --graph applies to
+REWRITTEN = {"late": ("fp32", "fp16", "dynamic", "int8"), "optimized": ("fp32", "int8"), "arm": ("fp32", "int8")}
 IO_TYPES = ("uint8", "int8", "float32")
 CALIBRATION_METHODS = {
     "minmax": "all that occurs in the calibration images",
     "percentile": "without the outermost 0.01 % of the values at each end",
     "mse": "of least mean square error of rounding and clipping",
 }
-GRAPHS = {
-    "plain": "ghost modules concatenate their halves",
-    "optimized": "the halves stay apart where that is exact (fp32 and int8 only)",
+GRAPHS = {  # that are not for all schemes: REWRITTEN
+    "plain": "ghost modules concatenate their halves, as in Keras",
+    "late": "behind a depthwise convolution with a stride, where one follows; and the first convolution normalizes",
+    "arm": "late, and in fp32 1x1 convolutions in the form for which XNNPACK has its fast kernel on ARM",
+    "optimized": "the halves stay apart where that is exact",
 }
+GRAPH = "plain"
 CALIBRATION_METHOD = "mse"  # the best of them by measurement, see docs/quantization.md
 
 
@@ -112,7 +115,7 @@ def convert(
     calibration_method: str = CALIBRATION_METHOD,
     bias_correction: bool = True,
     equalization: bool = False,
-    graph: str = "plain",
+    graph: str = GRAPH,
     float_layers: Iterable[str] = (),
 ) -> bytes:
     """Converts a Keras model to a `.tflite` file with a batch of 1 and built-in operations only.
@@ -130,7 +133,8 @@ def convert(
             channel.
         equalization: For int8: whether channels of one activation are brought to like ranges, where the network
             stays the same by that.
-        graph: A key of `GRAPHS`. `"plain"` measures best: see docs/quantization.md.
+        graph: A key of `GRAPHS`, see docs/benchmarks.md; `REWRITTEN` has the schemes of each. An fp32 file that is to
+            be quantized is best `"late"`.
         float_layers: For int8: layers to leave in float, by their names in Keras; a block's name means all of it.
 
     Returns:
@@ -149,17 +153,27 @@ def convert(
     if calibration_method not in CALIBRATION_METHODS:
         allowed = ", ".join(CALIBRATION_METHODS)
         raise ValueError(f"Expected `calibration_method` to be one of {allowed}. Received: {calibration_method!r}")
-    if graph not in GRAPHS or (graph != "plain" and scheme not in REWRITTEN):
-        allowed = ", ".join(GRAPHS if scheme in REWRITTEN else ["plain"])
+    graphs = [name for name in GRAPHS if scheme in REWRITTEN.get(name, SCHEMES)]
+    if graph not in graphs:
+        allowed = ", ".join(graphs)
         raise ValueError(f"Expected `graph` of {scheme} to be one of {allowed}. Received: {graph!r}")
 
     from ghostnet_tf.tflite.normalization import normalized_by_convolution
 
-    content = normalized_by_convolution(_converted(model, row))
+    rearranged = graph in ("late", "arm")
+    content = normalized_by_convolution(_converted(model, row), by_first=rearranged)
     if graph == "optimized":
         from ghostnet_tf.tflite.rewrite import without_concatenations
 
         content = without_concatenations(content)
+    elif rearranged:
+        from ghostnet_tf.tflite.rewrite import with_late_concatenations
+
+        content = with_late_concatenations(content)
+    if graph == "arm" and scheme == "fp32":
+        from ghostnet_tf.tflite.wide_kernels import with_wide_kernels
+
+        content = with_wide_kernels(content)
     if not row.needs_images:
         return content
     return full_integer(

@@ -101,9 +101,9 @@ def test_halves_have_scales_of_their_own_in_int8(small_model, small_files, small
 
 
 def test_graph_is_for_fp32_and_int8(small_model, capsys):
-    with pytest.raises(ValueError, match=r"Expected `graph` of fp16 to be one of plain\. Received: 'optimized'"):
+    with pytest.raises(ValueError, match=r"Expected `graph` of fp16 to be one of plain, late\. Received: 'optimized'"):
         convert(small_model, "fp16", graph="optimized")
-    with pytest.raises(ValueError, match=r"one of plain, optimized\. Received: 'best'"):
+    with pytest.raises(ValueError, match=r"one of plain, late, arm, optimized\. Received: 'best'"):
         convert(small_model, "fp32", graph="best")
     argv = ["--weights", "none", "--fp32", "--dynamic", "--graph", "optimized"]
     assert command.main(argv) == commands.BAD_INPUT
