@@ -9,7 +9,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf.analysis.complexity import Complexity
-from ghostnet_tf.tflite.flatbuffer import op_name, unpack
+from ghostnet_tf.tflite.flatbuffer import op_name
 from ghostnet_tf.tflite.layer_report import LayerError
 from ghostnet_tf.tflite.op_profile import operation_layers
 
@@ -81,7 +81,8 @@ class Costs:
 
 
 def layer_costs(
-    content: bytes,
+    model: schema.ModelT,
+    size: int,
     profile: dict,
     complexity: Complexity | None = None,
     errors: Iterable[LayerError] | None = None,
@@ -89,21 +90,21 @@ def layer_costs(
     """Joins what is known about the layers of a file.
 
     Args:
-        content: The file.
+        model: The file, unpacked.
+        size: Its bytes.
         profile: Of `op_profile.profile`, of the same file.
         complexity: Of the Keras model that the file was made from, in the form that runs.
         errors: Of `layer_report.layer_errors`.
     """
-    model = unpack(content)
     rows: dict[str, LayerCost] = {}
 
     def row(path: str | None) -> LayerCost:
         return rows.setdefault(path or REST, LayerCost(path or REST))
 
-    for path, size in zip(operation_layers(model), constant_bytes(model), strict=True):
-        if size is not None:
+    for path, stored in zip(operation_layers(model), constant_bytes(model), strict=True):
+        if stored is not None:
             row(path).operations += 1
-            row(path).bytes += size
+            row(path).bytes += stored
     for timed in profile["operators"]:
         row(timed["layer"]).ms += timed["ms"]
     spent = sum(timed["ms"] for timed in profile["operators"])
@@ -131,7 +132,7 @@ def layer_costs(
     rest = row(None)
     if complexity is not None:
         rest.macs, rest.params = rest.macs or 0, rest.params or 0
-    rest.bytes += len(content) - sum(each.bytes for each in rows.values())
+    rest.bytes += size - sum(each.bytes for each in rows.values())
     del rows[REST]
     untold = Counter(timed["operator"] for timed in profile["operators"] if timed["layer"] is None)
     return Costs([*rows.values(), rest], dict(untold), unnamed)

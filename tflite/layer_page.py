@@ -10,6 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
+import keras
+from ai_edge_litert import schema_py_generated as schema
+
 from ghostnet_tf import __version__, commands
 from ghostnet_tf.analysis.complexity import Complexity, complexity
 from ghostnet_tf.tflite import pipeline, sources
@@ -41,8 +44,8 @@ class FromModel:
     images: str
 
 
-def from_model(args: Namespace, content: bytes) -> FromModel:
-    """Loads the model that the arguments mean, and compares the file with it.
+def from_model(args: Namespace, file: schema.ModelT) -> FromModel:
+    """Loads the model that the arguments mean, and compares the unpacked file with it.
 
     Raises:
         BadInput: If the file was not made from it, or there is no such model.
@@ -51,8 +54,8 @@ def from_model(args: Namespace, content: bytes) -> FromModel:
     commands.log(source.headline)
     model = pipeline.form_to_run(source.load())
     counted = complexity(model)
-    expected = float_file(model, content, args.model)
-    if not {"int8", "int16"} & set(structure(unpack(content))["dtypes"]):
+    expected = float_file(model, file, args.model)
+    if not {"int8", "int16"} & set(structure(file)["dtypes"]):
         return FromModel(source.headline, counted, None, "the file computes in floats")
     asked = {"calibration": args.images, "calibration_images": 0, "verification_images": IMAGES}
     asked |= {"data_dir": args.data_dir, "seed": args.seed}
@@ -63,7 +66,7 @@ def from_model(args: Namespace, content: bytes) -> FromModel:
             raise
         commands.log(f"warning: int8 is not compared with float: {error}")
         return FromModel(source.headline, counted, None, "the run's images could not be read; give some with --images")
-    errors = layer_errors(expected, content, commands.progress(images.held_out, "comparing layers"))
+    errors = layer_errors(expected, file, commands.progress(images.held_out, "comparing layers"))
     if statistics.median(error.sqnr_db for error in errors) < UNLIKE:
         commands.log(
             f"WARNING: most layers of the file differ from those of {args.model} by as much as they say: was it made "
@@ -72,16 +75,15 @@ def from_model(args: Namespace, content: bytes) -> FromModel:
     return FromModel(source.headline, counted, errors, f"{len(images.held_out)} images: {images.name}")
 
 
-def float_file(model, content: bytes, name: str) -> bytes:
-    """The fp32 file of `model`, in the form of graph that `content` has.
+def float_file(model: keras.Model, file: schema.ModelT, name: str) -> schema.ModelT:
+    """The fp32 file of `model`, unpacked, in the form of graph that `file` has.
 
     Raises:
-        BadInput: If `content` was made from another network.
+        BadInput: If `file` was made from another network.
     """
-    found = unpack(content)
     for graph in GRAPHS:
-        candidate = convert(model, "fp32", graph=graph)
-        if _alike(unpack(candidate), found):
+        candidate = unpack(convert(model, "fp32", graph=graph))
+        if _alike(candidate, file):
             return candidate
     raise commands.BadInput(
         "expected the model that the file was made from, with the same operations on the same shapes. "
@@ -89,7 +91,7 @@ def float_file(model, content: bytes, name: str) -> bytes:
     )
 
 
-def _alike(model, found) -> bool:
+def _alike(model: schema.ModelT, found: schema.ModelT) -> bool:
     """Whether two files have the same operations with outputs of the same shapes, casts apart."""
     try:
         pairs = paired(model, found)
@@ -102,12 +104,12 @@ def _alike(model, found) -> bool:
     )
 
 
-def content(path: Path, stored: bytes, profile: dict, costs: Costs, model: FromModel | None) -> dict[str, object]:
+def content(path: Path, file: schema.ModelT, profile: dict, costs: Costs, model: FromModel | None) -> dict[str, object]:
     """What `layers.html` needs.
 
     Args:
         path: Of the file.
-        stored: Its content.
+        file: The same, unpacked.
         profile: Of `op_profile.profile`.
         costs: Of its layers.
         model: What the Keras model adds, where it is known.
@@ -117,7 +119,7 @@ def content(path: Path, stored: bytes, profile: dict, costs: Costs, model: FromM
     return {
         "title": path.name,
         "findings": findings(costs),
-        "facts": _facts(stored, profile, total, model),
+        "facts": _facts(file, profile, total, model),
         "columns": [(name, *COLUMNS[name]) for name in columns],
         "tables": [("By block", costs.blocks), ("By layer", costs.layers)],
         "most_of": [_most(rows, columns) for rows in (costs.blocks, costs.layers)],
@@ -174,8 +176,8 @@ def findings(costs: Costs) -> list[str]:
     return found
 
 
-def _facts(stored: bytes, profile: dict, total: LayerCost, model: FromModel | None) -> list[tuple[str, str]]:
-    facts = [("File", f"{len(stored):,} bytes, {sum(structure(unpack(stored))['ops'].values())} operations")]
+def _facts(file: schema.ModelT, profile: dict, total: LayerCost, model: FromModel | None) -> list[tuple[str, str]]:
+    facts = [("File", f"{total.bytes:,} bytes, {len(file.subgraphs[0].operators)} operations")]
     if model:
         facts.append(("Model", model.headline))
         facts.append(("Counts", f"{total.macs:,} multiply-adds, {total.params:,} parameters that train"))

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf.commands import write_text, written_whole
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
-from ghostnet_tf.tflite.flatbuffer import TYPE_NAMES, op_name, paired, short_name, unpack, with_outputs
+from ghostnet_tf.tflite.flatbuffer import TYPE_NAMES, op_name, paired, short_name, with_outputs
 
 IMAGES = 32  # that are enough to compare on
 SHOWN = 40  # bars in the picture
@@ -40,18 +41,17 @@ class LayerError:
     high: float
 
 
-def layer_errors(float_content: bytes, content: bytes, images: Iterable[np.ndarray]) -> list[LayerError]:
+def layer_errors(before: schema.ModelT, after: schema.ModelT, images: Iterable[np.ndarray]) -> list[LayerError]:
     """Runs both files on `images`; the worst signal to noise ratio comes first.
 
     Args:
-        float_content: The fp32 file.
-        content: The int8 file of the same network.
+        before: The fp32 file, unpacked.
+        after: The int8 file of the same network.
         images: `(height, width, channels)` in the values that the model takes.
 
     Raises:
         ValueError: If the files are not of the same network, or there are no images.
     """
-    before, after = unpack(float_content), unpack(content)
     pairs = [
         both
         for both in paired(before, after)

@@ -82,16 +82,18 @@ def command(argv: list[str] | None = None) -> int:
 
     with quiet():  # TensorFlow's import writes to the terminal
         from ghostnet_tf.litert import untrusted
+        from ghostnet_tf.litert.flatbuffer import unpack
         from ghostnet_tf.tflite import layer_page, op_profile, pages
         from ghostnet_tf.tflite.layer_costs import as_dicts, layer_costs
 
     untrusted.trial(args.file, args.num_threads)
     content = args.file.read_bytes()
-    model = None if args.model == NO_MODEL else layer_page.from_model(args, content)
+    file = unpack(content)
+    model = None if args.model == NO_MODEL else layer_page.from_model(args, file)
     asked = {name: getattr(args, name) for name in ("num_threads", "num_runs", "seed")}
-    profile = op_profile.profile(args.file, **asked)
-    costs = layer_costs(content, profile, model and model.complexity, model and model.errors)
-    page = layer_page.content(args.file, content, profile, costs, model)
+    profile = op_profile.profile(args.file, model=file, **asked)
+    costs = layer_costs(file, len(content), profile, model and model.complexity, model and model.errors)
+    page = layer_page.content(args.file, file, profile, costs, model)
     page["command"] = command_line("tflite/layers.py", argv)
     commands.write_text(args.output, pages.render("layers.html", page), args.overwrite)
     if args.json is not None:

@@ -105,7 +105,7 @@ def chosen(make: Callable[[Sequence[str]], bytes], fp32: bytes, int8: bytes, hel
     ranking = None
     for step in (0, *STEPS):
         if step:
-            ranking = ranking or worst_first(layer_errors(fp32, int8, held_out.images(IMAGES, seed=0)))
+            ranking = ranking or worst_first(layer_errors(unpack(fp32), unpack(int8), held_out.images(IMAGES, seed=0)))
             layers = tuple(ranking[:step])
             content = make(layers)
             mixture = dataclasses.replace(

@@ -41,9 +41,22 @@ UNTOLD = "(not told by the file)"
 
 
 def profile(
-    path: Path, *, num_threads: int = 1, num_runs: int = 50, warmup_runs: int = 5, seed: int = 0
+    path: Path,
+    *,
+    num_threads: int = 1,
+    num_runs: int = 50,
+    warmup_runs: int = 5,
+    seed: int = 0,
+    model: schema.ModelT | None = None,
 ) -> dict[str, object]:
     """Times every operation of the file at `path`, in a process of its own.
+
+    Args:
+        path: Of the file.
+        num_threads: Of XNNPACK.
+        num_runs, warmup_runs: Inferences that are timed, and before them.
+        seed: Of the random values in the inputs.
+        model: The file, where it is unpacked already.
 
     Returns:
         `invoke_ms`: a whole inference with the profiler on. `operators`: in the order in which they run, each with
@@ -61,7 +74,8 @@ def profile(
     found = child.in_own_process("tflite.litert_profiler", words, f"profiling {path}")
     times = np.quantile(found["us"], QUANTILE, axis=0) / 1000
     shares = times / times.sum()
-    names = layers(path.read_bytes(), found["operators"])
+    content = path.read_bytes()
+    names = layers(content, model or unpack(content), found["operators"])
     operators = [
         {
             "operator": name,
@@ -96,14 +110,15 @@ def _sums(rows: list[dict], keys: Iterable[str | None]) -> list[dict]:
     return list(sums.values())
 
 
-def layers(content: bytes, operators: list[list]) -> list[str | None]:
+def layers(content: bytes, model: schema.ModelT, operators: list[list]) -> list[str | None]:
     """The layer of each profiled operation `[name, index, delegated]`, `None` where it cannot be told.
+
+    `model` is `content` unpacked.
 
     XNNPACK runs a piece of the graph in the file's order, but merges operations (a pad into its convolution) and
     splits others. So of each kind, the operations of a piece are matched one to one if there are as many on both
     sides; what remains is in the layers that the matched ones before and after it share.
     """
-    model = unpack(content)
     graph = model.subgraphs[0]
     kinds = [op_name(model, operator) for operator in graph.operators]
     paths = operation_layers(model)

@@ -15,6 +15,7 @@ from ghostnet_tf import __version__, commands
 from ghostnet_tf.litert.metadata import read_metadata
 from ghostnet_tf.models.ghostnet_v3 import branched_layers, reparameterize
 from ghostnet_tf.tflite import artefacts, calibrate, mixture, qat, sources
+from ghostnet_tf.tflite.flatbuffer import unpack
 from ghostnet_tf.tflite.gpu import IMAGES as GPU_IMAGES
 from ghostnet_tf.tflite.gpu import GpuCheck, check_on_gpu
 from ghostnet_tf.tflite.graph import Graph, read_graph
@@ -24,7 +25,6 @@ from ghostnet_tf.tflite.metadata import with_metadata
 from ghostnet_tf.tflite.model_card import describe
 from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, FILES, QAT, ConversionError, convert
 from ghostnet_tf.tflite.verify import Agreement, agreement, check_name, reference
-from ghostnet_tf.tflite.wide_kernels import with_wide_kernels
 
 PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy")
 
@@ -40,7 +40,7 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
     expected = reference(model, images.held_out, images.natural and source.trained_on != sources.UNTRAINED)
     to_run = form_to_run(model)
 
-    shared = "late" if args.graph == "arm" else args.graph
+    shared = GRAPH if args.graph in (None, "arm") else args.graph
     fp32 = functools.cache(lambda: convert(to_run, "fp32", graph=shared))  # int8 and what it is compared with
     made = {}
     for scheme, path in paths.items():
@@ -137,8 +137,8 @@ def _convert(
         elif FILES[scheme].needs_images:
             content, mixed = mixture.integers(fp32(), images.calibration, source.run, args)
         else:
-            content = fp32() if scheme == "fp32" else convert(model, scheme, graph=args.graph)
-            if args.graph == "arm":
+            content = fp32() if scheme == "fp32" else convert(model, scheme, graph=args.graph or GRAPH)
+            if scheme == "fp32" and args.graph in (None, "arm"):
                 content = with_wide_kernels(content)
         content = with_metadata(content, describe(content, source, scheme, images, args.license))
         graph = read_graph(content)
@@ -156,7 +156,7 @@ def report_layers(
 ) -> list[str]:
     """Writes --per-layer-report; for people, the three worst layers."""
     shown = images.held_out[:LAYER_IMAGES]
-    rows = layer_errors(fp32, content, commands.progress(shown, "comparing layers"))
+    rows = layer_errors(unpack(fp32), unpack(content), commands.progress(shown, "comparing layers"))
     title = f"{name}, {scheme} against fp32 on {len(shown)} held-out images"
     picture = write_report(args.per_layer_report, rows, title, args.overwrite)
     worst = ", ".join(f"{row.layer} {row.sqnr_db:.1f} dB" for row in rows[:3])

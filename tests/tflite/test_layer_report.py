@@ -9,7 +9,7 @@ import pytest
 from ghostnet_tf import commands
 from ghostnet_tf.commands import BadInput
 from ghostnet_tf.tflite import convert, pipeline, schemes
-from ghostnet_tf.tflite.flatbuffer import op_name, pack, replace_constant, unpack, values
+from ghostnet_tf.tflite.flatbuffer import op_name, replace_constant, unpack, values
 from ghostnet_tf.tflite.layer_report import layer_errors, layer_name, write_report
 
 
@@ -21,8 +21,9 @@ def test_a_spoilt_layer_adds_the_most_noise(small_files, small_images):
     weights = values(model, graph.tensors[spoilt.inputs[1]])
     replace_constant(model, spoilt, 1, np.roll(weights, 1, axis=0))
     images = small_images.held_out[:4]
-    honest = layer_errors(small_files["fp32"], small_files["int8"], images)
-    broken = layer_errors(small_files["fp32"], pack(model), images)
+    exact = unpack(small_files["fp32"])
+    honest = layer_errors(exact, unpack(small_files["int8"]), images)
+    broken = layer_errors(exact, model, images)
 
     name = layer_name(graph.tensors[spoilt.outputs[0]].name.decode())
     worst = max(broken, key=lambda row: row.added_db)
@@ -37,7 +38,7 @@ def test_a_spoilt_layer_adds_the_most_noise(small_files, small_images):
 
 
 def test_the_report_is_a_table_and_a_picture(small_files, small_images, tmp_path):
-    rows = layer_errors(small_files["fp32"], small_files["int8"], small_images.held_out[:2])
+    rows = layer_errors(unpack(small_files["fp32"]), unpack(small_files["int8"]), small_images.held_out[:2])
     table = tmp_path / "layers.csv"
     picture = write_report(table, rows, "a net")
     assert picture == tmp_path / "layers.png"
@@ -55,7 +56,7 @@ def test_files_of_different_networks_are_refused(small_files):
     other = unpack(small_files["fp32"])
     other.subgraphs[0].operators.pop()
     with pytest.raises(ValueError, match="Expected an int8 file of the same operations"):
-        layer_errors(pack(other), small_files["int8"], [])
+        layer_errors(other, unpack(small_files["int8"]), [])
 
 
 @pytest.mark.parametrize(

@@ -31,8 +31,9 @@ def profiles(small_files, tmp_path_factory) -> dict[str, dict]:
 
 @pytest.fixture(scope="module")
 def costs(small_model, small_files, small_images, profiles) -> layer_costs.Costs:
-    errors = layer_errors(small_files["fp32"], small_files["int8"], small_images.held_out[:2])
-    return layer_costs.layer_costs(small_files["int8"], profiles["int8"], complexity(small_model), errors)
+    before, after = unpack(small_files["fp32"]), unpack(small_files["int8"])
+    errors, size = layer_errors(before, after, small_images.held_out[:2]), len(small_files["int8"])
+    return layer_costs.layer_costs(after, size, profiles["int8"], complexity(small_model), errors)
 
 
 def test_the_sums_are_those_of_the_other_commands(costs, small_model, small_files, profiles):
@@ -67,8 +68,8 @@ def test_each_layer_has_its_own(costs, small_model, small_files):
 
 
 def test_weights_behind_casts_belong_to_the_operation_that_reads_them(small_files, profiles):
-    found = layer_costs.layer_costs(small_files["fp16"], profiles["fp16"])
     model = unpack(small_files["fp16"])
+    found = layer_costs.layer_costs(model, len(small_files["fp16"]), profiles["fp16"])
     names = [op_name(model, operator) for operator in model.subgraphs[0].operators]
     assert found.total.operations == len(names) - names.count("DEQUANTIZE") > 100
     assert found.total.bytes == len(small_files["fp16"])
@@ -117,14 +118,15 @@ def test_the_command_finds_the_run_and_says_what_is_left_out(run_folder, tmp_pat
 def test_a_file_of_another_model_is_refused(small_files, small_model, monkeypatch):
     monkeypatch.setattr(layer_page, "convert", lambda model, scheme, graph: small_files[scheme])
     for scheme in ("int8", "fp16", "dynamic"):
-        assert layer_page.float_file(small_model, small_files[scheme], "small") == small_files["fp32"]
+        found = layer_page.float_file(small_model, unpack(small_files[scheme]), "small")
+        assert pack(found) == pack(unpack(small_files["fp32"]))
     other, wider = unpack(small_files["int8"]), unpack(small_files["int8"])
     other.subgraphs[0].operators.pop(20)
     output = wider.subgraphs[0].tensors[wider.subgraphs[0].operators[20].outputs[0]]
     output.shape = output.shape + 1
     for model in (other, wider):
         with pytest.raises(commands.BadInput, match="expected the model that the file was made from"):
-            layer_page.float_file(small_model, pack(model), "small")
+            layer_page.float_file(small_model, model, "small")
 
 
 def test_mistakes_are_one_line(tmp_path, capsys):
@@ -151,7 +153,7 @@ document.title = JSON.stringify(found);
 
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium: apt install chromium")
 def test_a_click_on_a_heading_sorts(costs, profiles, small_files, tmp_path):
-    content = layer_page.content(tmp_path / "x.tflite", small_files["int8"], profiles["int8"], costs, None)
+    content = layer_page.content(tmp_path / "x.tflite", unpack(small_files["int8"]), profiles["int8"], costs, None)
     page = pages.render("layers.html", content | {"command": "x"})
     assert [name for name, *_ in content["columns"]][:3] == ["ms", "share", "sqnr_db"]
     (tmp_path / "page.html").write_text(page.replace("</body>", CLICKS), encoding="utf-8")

@@ -102,6 +102,7 @@ def accuracies(monkeypatch):
     def give(found: list[float]):
         monkeypatch.setattr(mixture, "_top1", lambda content, images: found[int(content)] if content != b"f" else 0.9)
         rows = [LayerError(f"layer{number}", "CONV_2D", "1", 20 + number, 1, 0, 1) for number in range(6)]
+        monkeypatch.setattr(mixture, "unpack", lambda content: content)
         monkeypatch.setattr(mixture, "layer_errors", lambda *_: rows)
 
     return give

@@ -83,10 +83,11 @@ def test_a_kind_that_does_not_match_is_told_only_as_far_as_its_neighbours(profil
         row[1] -= pieces[0] + 1  # XNNPACK counts anew in each piece
     operators[pieces[0]][1] = _place(profiled_file, "REVERSE_V2")  # the interpreter counts in the file
     content = profiled_file.read_bytes()
-    whole = op_profile.layers(content, operators)
+    model = flatbuffer.unpack(content)
+    whole = op_profile.layers(content, model, operators)
     assert whole == [row["layer"] for row in measured["operators"]]
     heavy = whole.index("heavy")
-    without = op_profile.layers(content, operators[:heavy] + operators[heavy + 1 :])
+    without = op_profile.layers(content, model, operators[:heavy] + operators[heavy + 1 :])
     assert "heavy" not in without
     assert {"deep", "both", "sum"} < set(without), "other kinds still match"
     assert op_profile._between(["a/b/c", None, "a/b/d", None, "e"]) == ["a/b/c", "a/b", "a/b/d", None, "e"]
