@@ -1,21 +1,27 @@
 """Counts: without values, since a network's numbers need its shapes only, and those of the committed table."""
 
 import csv
+import functools
 from pathlib import Path
 
 import keras
 import pytest
 
-from ghostnet_tf.analysis import complexity
+from ghostnet_tf.analysis import Complexity, complexity
 
 ROOT = Path(__file__).resolve().parents[2]
 
 
+@functools.cache
+def _counted(builder, *args, **kwargs) -> Complexity:
+    return complexity(builder(*args, **kwargs))
+
+
 @pytest.fixture
 def count():
-    """`count(builder, …)` builds a network without initializing it, a few times faster, and counts it."""
+    """`count(builder, …)` builds a network without initializing it, a few times faster, and counts it; each once."""
     with keras.StatelessScope(initialize_variables=False):
-        yield lambda builder, *args, **kwargs: complexity(builder(*args, **kwargs))
+        yield _counted
     keras.utils.clear_session()  # or the next scope would initialize what was built here
 
 

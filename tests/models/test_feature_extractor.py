@@ -46,8 +46,9 @@ def squares(level: int, images: int = 4) -> tuple[np.ndarray, np.ndarray]:
     return pixels, cells
 
 
-def test_a_detection_head_on_two_scales_trains():
+def test_a_detection_head_on_two_scales_trains(shorten, monkeypatch):
     """Small squares are to be found on the map at 1/16, great ones on that at 1/32."""
+    shorten(monkeypatch)
     keras.utils.set_random_seed(0)
     maps = feature_extractor(GhostNet(0.1, include_top=False, input_shape=(96, 96, 3)), levels=(16, 32))
     scores = [keras.layers.Conv2D(1, 3, padding="same", name=f"score_{i}")(x) for i, x in enumerate(maps.outputs)]
@@ -72,7 +73,8 @@ def test_a_detection_head_on_two_scales_trains():
     assert losses[-1] < 0.5 * losses[0], losses
 
 
-def test_maps_save_and_flatten(tmp_path):
+def test_maps_save_and_flatten(tmp_path, shorten, monkeypatch):
+    shorten(monkeypatch)
     maps = feature_extractor(GhostNet(0.1, include_top=False, input_shape=(96, 96, 3)), levels=(16, 32))
     images = np.random.default_rng(0).uniform(0, 255, (2, 96, 96, 3)).astype("float32")
     maps.save(tmp_path / "maps.keras")

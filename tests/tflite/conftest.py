@@ -1,12 +1,15 @@
 """One small GhostNet in all schemes, converted once."""
 
+import os
+
 import keras
 import numpy as np
 import pytest
 
 from ghostnet_tf import GhostNet
+from ghostnet_tf.commands import written_whole
 from ghostnet_tf.tflite import calibrate
-from ghostnet_tf.tflite.schemes import SCHEMES, convert
+from ghostnet_tf.tflite.schemes import SCHEMES, convert, full_integer
 from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.data import load_data
 
@@ -46,12 +49,22 @@ def small_model(small_images) -> keras.Model:
 
 
 @pytest.fixture(scope="session")
-def small_files(small_model, small_images) -> dict[str, bytes]:
-    """Scheme -> the `.tflite` file of `small_model`."""
-    return {
-        name: convert(small_model, name, representative_dataset=small_images.calibration if row.needs_images else None)
-        for name, row in SCHEMES.items()
-    }
+def small_files(small_model, small_images, tmp_path_factory) -> dict[str, bytes]:
+    """Scheme -> the `.tflite` file of `small_model`; made by one of the processes that run tests, for all."""
+    folder = tmp_path_factory.getbasetemp()
+    folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+    files = {}
+    for name in SCHEMES:
+        path = folder / f"small_{name}.tflite"
+        if not path.is_file():
+            with written_whole(path) as temporary:
+                temporary.write_bytes(
+                    convert(small_model, name)
+                    if name != "int8"  # what `convert` does after the same float file, see test_schemes.py
+                    else full_integer(files["fp32"], small_images.calibration, "uint8", "float32")
+                )
+        files[name] = path.read_bytes()
+    return files
 
 
 @pytest.fixture(scope="session")

@@ -84,8 +84,9 @@ def int8_file(float_file, twin) -> bytes:
     [(lambda **k: GhostNet(0.25, **k), 32), (lambda **k: GhostNetV2(0.1, **k), 60)],
     ids=["GhostNet", "GhostNetV2"],
 )
-def test_the_twin_computes_what_keras_3_computes(builder, size, randomized):
+def test_the_twin_computes_what_keras_3_computes(builder, size, randomized, shorten, monkeypatch):
     """60 pixels: maps of 60, 30 and 15, so that attention meets odd sizes. 1e-5 of the largest is float rounding."""
+    shorten(monkeypatch)
     keras.utils.set_random_seed(0)
     model = builder(input_shape=(size, size, 3), classes=5, classifier_activation=None, dropout_rate=0.0)
     images = calibrate.synthetic((size, size, 3), 4, 0).calibration

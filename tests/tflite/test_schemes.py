@@ -10,7 +10,7 @@ import tensorflow as tf
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import op_name, unpack
 from ghostnet_tf.tflite.quantize import with_ranges
-from ghostnet_tf.tflite.schemes import SCHEMES, ConversionError, convert
+from ghostnet_tf.tflite.schemes import SCHEMES, ConversionError, convert, full_integer
 from ghostnet_tf.tflite.verify import agreement, reference
 
 
@@ -119,6 +119,14 @@ def test_ranges_are_those_of_the_activations(small_model, small_files, small_ima
     for values in maps:
         nearest = np.abs(found - (values.min(), values.max())).max(axis=1).min()
         assert nearest < 1e-4 * np.ptp(values)
+
+
+@pytest.mark.parametrize("options", [{}, {"bias_correction": False}])
+def test_int8_is_made_of_the_float_file(little, little_images, options):
+    found = convert(little, "int8", representative_dataset=little_images, **options)
+    content = convert(little, "fp32")
+    assert found == full_integer(content, little_images, "uint8", "float32", **options)
+    assert options == {} or found != full_integer(content, little_images, "uint8", "float32")
 
 
 def test_a_generator_serves_as_images(little, little_images):
