@@ -25,6 +25,7 @@ from ghostnet_tf.tflite.metadata import with_metadata
 from ghostnet_tf.tflite.model_card import describe
 from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, FILES, QAT, ConversionError, convert
 from ghostnet_tf.tflite.verify import Agreement, agreement, check_name, reference
+from ghostnet_tf.tflite.wide_kernels import with_wide_kernels
 
 PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy")
 
@@ -40,7 +41,7 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
     expected = reference(model, images.held_out, images.natural and source.trained_on != sources.UNTRAINED)
     to_run = form_to_run(model)
 
-    shared = GRAPH if args.graph in (None, "arm") else args.graph
+    shared = "late" if args.graph == "arm" else args.graph
     fp32 = functools.cache(lambda: convert(to_run, "fp32", graph=shared))  # int8 and what it is compared with
     made = {}
     for scheme, path in paths.items():
@@ -137,8 +138,8 @@ def _convert(
         elif FILES[scheme].needs_images:
             content, mixed = mixture.integers(fp32(), images.calibration, source.run, args)
         else:
-            content = fp32() if scheme == "fp32" else convert(model, scheme, graph=args.graph or GRAPH)
-            if scheme == "fp32" and args.graph in (None, "arm"):
+            content = fp32() if scheme == "fp32" else convert(model, scheme, graph=args.graph)
+            if args.graph == "arm":
                 content = with_wide_kernels(content)
         content = with_metadata(content, describe(content, source, scheme, images, args.license))
         graph = read_graph(content)
