@@ -230,16 +230,11 @@ def command(argv: list[str] | None = None) -> int:
     litert_profiler.library()  # what is missing is told before the race
     modules = [Module(kernel) for kernel in args.kernel_sizes]
     modules += [Module(k, s, d) for k in args.kernel_sizes for s in args.ratios for d in args.windows]
-    before = machine.machine()["load"]
     with tempfile.TemporaryDirectory(prefix="ghostnet-tf-") as folder:
-        rows = race(modules, args, Path(folder))
-    here = machine.machine()
-    shared = {name: getattr(args, name) for name in ("channels", "size", "clock", "rounds", "seed")} | {
-        "date": results.now(),
+        rows, where = machine.measured(lambda: race(modules, args, Path(folder)))
+    shared = where | {
+        **{name: getattr(args, name) for name in ("channels", "size", "clock", "rounds", "seed")},
         "num_threads": 1,
-        "load": f"{before}-{here['load']}",
-        "cpu": here["cpu"],
-        "ai_edge_litert": here["versions"]["ai-edge-litert"],
         "command": results.command_line("benchmarks/cheap_operations.py", argv),
     }
     if args.csv:
@@ -249,7 +244,7 @@ def command(argv: list[str] | None = None) -> int:
         maps = f"{args.channels} to {args.channels} channels, {args.size} x {args.size} pixels"
         draw(args.picture, rows, f"A ghost module against its convolution: {maps}, fp32, one thread")
     print(table(rows))
-    print(f"\n{args.clock} clock, one thread, {args.rounds} rounds, load {shared['load']}, {here['cpu']}")
+    print(f"\n{args.clock} clock, one thread, {args.rounds} rounds, load {shared['load']}, {shared['cpu']}")
     return commands.OK
 
 

@@ -207,16 +207,10 @@ def command(argv: list[str] | None = None) -> int:
     models = networks(args.variant, args.size)
     counted = {name: complexity(model) for name, model in models.items()}
     found = contestants(models, args)
-    before = machine.machine()["load"]
-    rows = race(found, args)
-    here = machine.machine()
-    shared = {
-        "date": results.now(),
+    rows, where = machine.measured(lambda: race(found, args))
+    shared = where | {
         **{name: getattr(args, name) for name in ("device", "size", "clock", "num_threads", "rounds", "seed")},
-        "load": f"{before}-{here['load']}",
-        "cpu": here["cpu"],
-        "versions": f"keras {keras.__version__} tensorflow {tf.__version__} "
-        f"ai-edge-litert {here['versions']['ai-edge-litert']}",
+        "versions": f"keras {keras.__version__} tensorflow {tf.__version__} ai-edge-litert {where['ai_edge_litert']}",
         "command": results.command_line("benchmarks/g_ghost.py", argv),
     }
     for row in rows:

@@ -12,6 +12,7 @@ GHOSTNET_TF_COMMAND = True  # see ghostnet_tf/__init__.py: argument parsing does
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
+import functools  # noqa: E402
 import hashlib  # noqa: E402
 import re  # noqa: E402
 import subprocess  # noqa: E402
@@ -182,16 +183,11 @@ def command(argv: list[str] | None = None) -> int:
 
     for num_threads in args.num_threads:
         for clock in args.clock:
-            before = machine.machine()["load"]
-            rows = race(contestants, num_threads, clock, args.rounds, args.seed)
-            here = machine.machine()
-            shared = {
-                "date": results.now(),
+            asked = (num_threads, clock, args.rounds, args.seed)
+            rows, where = machine.measured(functools.partial(race, contestants, *asked))
+            shared = where | {
                 "rounds": args.rounds,
                 "seed": args.seed,
-                "load": f"{before}-{here['load']}",
-                "cpu": here["cpu"],
-                "ai_edge_litert": here["versions"]["ai-edge-litert"],
                 "command": results.command_line("benchmarks/peers.py", argv),
             }
             if args.csv:  # after each run: one that is broken off keeps what was measured

@@ -169,15 +169,9 @@ def command(argv: list[str] | None = None) -> int:
 
     with tempfile.TemporaryDirectory() as folder:
         files = convert(wanted, Path(folder))
-        before = machine.machine()["load"]
-        rows = race(files, args)
-    here = machine.machine()
-    shared = {
-        "date": results.now(),
+        rows, where = machine.measured(lambda: race(files, args))
+    shared = where | {
         **{name: getattr(args, name) for name in ("clock", "num_threads", "rounds", "seed")},
-        "load": f"{before}-{here['load']}",
-        "cpu": here["cpu"],
-        "ai_edge_litert": here["versions"]["ai-edge-litert"],
         "command": results.command_line("benchmarks/scaling.py", argv),
     }
     fits = fitted(rows)

@@ -11,6 +11,7 @@ GHOSTNET_TF_COMMAND = True  # see ghostnet_tf/__init__.py: argument parsing does
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
+import os  # noqa: E402
 import shlex  # noqa: E402
 import subprocess  # noqa: E402
 import tempfile  # noqa: E402
@@ -126,30 +127,26 @@ def command(argv: list[str] | None = None) -> int:
         results.check_results_file(args.csv, COLUMNS)
     from ghostnet_tf.tflite import machine
 
-    before = machine.machine()["load"]
     with tempfile.TemporaryDirectory(prefix="ghostnet-tf-") as folder:
         clone = args.keep.resolve() if args.keep else Path(folder) / "ghostnet-tf"
-        rows = walk(clone, photos, steps(photos, args.size, args.width, args.epochs))
+        to_do = steps(photos, args.size, args.width, args.epochs)
+        rows, where = machine.measured(lambda: walk(clone, photos, to_do))
         typed = ["git", "rev-parse", "--short", "HEAD"]
         commit = subprocess.run(typed, cwd=clone, capture_output=True, text=True, check=True).stdout.strip()
     rows = [row | {"typed": public(row["typed"], photos, clone)} for row in rows]
-    here = machine.machine()
-    shared = {
-        "date": results.now(),
+    shared = where | {
         "photos": sum(len(list(folder.iterdir())) for folder in classes),
         "classes": len(classes),
         "size": args.size,
         "epochs": args.epochs,
         "commit": commit,
-        "load": f"{before}-{here['load']}",
-        "cpu": here["cpu"],
         "command": results.command_line("benchmarks/walkthrough.py", argv)
         .replace(str(args.photos), "photos")
         .replace(str(args.keep), "clone"),
     }
     if args.csv:
         results.append_rows(args.csv, COLUMNS, [row | shared for row in rows])
-    print(f"{table(rows)}\n\nload {shared['load']}, {here['cores']} cores, {here['cpu']}")
+    print(f"{table(rows)}\n\nload {shared['load']}, {os.cpu_count()} cores, {shared['cpu']}")
     return commands.OK
 
 

@@ -4,8 +4,13 @@ import importlib.metadata
 import os
 import platform
 import sys
+from collections.abc import Callable
+from typing import TypeVar
 
+from ghostnet_tf import results
 from ghostnet_tf.training.metrics import processor
+
+Result = TypeVar("Result")
 
 
 def machine() -> dict[str, object]:
@@ -23,6 +28,20 @@ def machine() -> dict[str, object]:
         "python": platform.python_version(),
         "versions": {name: _version(name) for name in packages},
     }
+
+
+def measured(measure: Callable[[], Result]) -> tuple[Result, dict[str, str]]:
+    """What `measure` gives, and columns of a table of results that say when and where that was.
+
+    Returns:
+        The result; `date` (of the end), `load` (before and after, `0.5-1.2`), `cpu` and `ai_edge_litert`, its version.
+    """
+    before = machine()["load"]
+    result = measure()
+    here = machine()
+    versions = here["versions"]
+    columns = {"date": results.now(), "load": f"{before}-{here['load']}", "cpu": here["cpu"]}
+    return result, columns | {"ai_edge_litert": versions["ai-edge-litert"]}
 
 
 def _version(name: str) -> str:
