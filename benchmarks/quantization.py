@@ -19,7 +19,7 @@ import warnings  # noqa: E402
 from ghostnet_tf import commands, results  # noqa: E402
 from ghostnet_tf.quiet import quiet, start_tensorflow  # noqa: E402
 from ghostnet_tf.tflite.schemes import CALIBRATION_METHODS  # noqa: E402
-from ghostnet_tf.training.config import load_run, recorded_split  # noqa: E402
+from ghostnet_tf.training.runs import load_run, recorded_split  # noqa: E402
 
 EXAMPLES = """\
   python benchmarks/quantization.py --model runs/cifar10 --csv results/quantization.csv

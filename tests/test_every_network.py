@@ -11,8 +11,9 @@ from ghostnet_tf.models import ghostnet, ghostnet_v2
 from ghostnet_tf.networks import NETWORKS
 from ghostnet_tf.tflite import benchmark, convert
 from ghostnet_tf.training import evaluate, train
-from ghostnet_tf.training.config import RunConfig, load_run
+from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.fit import build
+from ghostnet_tf.training.runs import load_run
 
 SMALLEST = {"width": 0.25, "variant": "002"}  # G-GhostNet has no complicated channel left at 0.1
 

@@ -15,10 +15,10 @@ from ghostnet_tf.quiet import quiet
 from ghostnet_tf.tflite import predictions, timing
 from ghostnet_tf.tflite.flatbuffer import softmax, unpack
 from ghostnet_tf.tflite.schemes import FILES
-from ghostnet_tf.training.config import run_folder
 from ghostnet_tf.training.images import UnreadableImage, evaluation_image, read_image
 from ghostnet_tf.training.metrics import processor
 from ghostnet_tf.training.predict import Predictor, load_predictor
+from ghostnet_tf.training.runs import run_folder
 from ghostnet_tf.untrusted import DAMAGE, first_line
 
 TOP = 5  # guesses shown

@@ -145,7 +145,7 @@ def of_run(run: Path, calibration: int, held_out: int, seed: int = 0) -> ImageSe
         BadInput: If the run's data are not there any more.
         MissingResource: If they have to be downloaded and cannot be.
     """
-    from ghostnet_tf.training.config import load_run, load_run_data
+    from ghostnet_tf.training.runs import load_run, load_run_data
 
     name = load_run(run).data
     try:

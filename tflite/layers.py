@@ -58,7 +58,7 @@ def check_arguments(args: argparse.Namespace) -> None:
         if path is not None and path.exists() and not args.overwrite:
             raise commands.BadInput(f"{path} exists; give another --{name}, or --overwrite to replace it")
     if args.model is None:
-        from ghostnet_tf.training.config import run_folder
+        from ghostnet_tf.training.runs import run_folder
 
         run = run_folder(args.file)
         args.model = os.path.relpath(run) if run and (run / "model.keras").is_file() else NO_MODEL

@@ -18,9 +18,9 @@ from ghostnet_tf.tflite.layer_report import IMAGES, LayerError, layer_errors
 from ghostnet_tf.tflite.mixed import check_layers, operations_of
 from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, MIXED, of_calibration
 from ghostnet_tf.tflite.verify import Reference, agreement
-from ghostnet_tf.training.config import load_run_data
 from ghostnet_tf.training.metrics import accuracy
 from ghostnet_tf.training.predict import Predictor
+from ghostnet_tf.training.runs import load_run_data
 from ghostnet_tf.training.splits import Split
 
 STEPS = (1, 2, 4, 8, 16, 32)  # how many of the worst layers --auto-mixed leaves in float, one after the other

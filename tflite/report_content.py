@@ -10,7 +10,7 @@ from ghostnet_tf import __version__, commands
 from ghostnet_tf.litert import untrusted
 from ghostnet_tf.tflite import charts, predictions
 from ghostnet_tf.tflite.run_folder import ModelFile, Run
-from ghostnet_tf.training.config import load_run_data
+from ghostnet_tf.training.runs import load_run_data
 
 FACTS = {"started": "Started", "processor": "Processor", "system": "System"}  # of environment.json
 

@@ -10,7 +10,8 @@ from pathlib import Path
 from ghostnet_tf import commands
 from ghostnet_tf.tflite import artefacts
 from ghostnet_tf.tflite.schemes import FILES, MIXED
-from ghostnet_tf.training.config import RunConfig, load_run
+from ghostnet_tf.training.config import RunConfig
+from ghostnet_tf.training.runs import load_run
 
 METRICS = ("epoch", "loss", "accuracy", "val_loss", "val_accuracy", "seconds")  # columns of metrics.csv
 

@@ -184,7 +184,7 @@ def _agreement(path: Path, content: bytes, scheme: str, then: dict[str, float], 
     """Runs the file and the model that is given, or else that of the run folder that the file lies in."""
     given = args.model is not None or args.weights is not None
     if not given:
-        from ghostnet_tf.training.config import run_folder
+        from ghostnet_tf.training.runs import run_folder
 
         run = run_folder(path)
         if run is None or not (run / "model.keras").is_file():

@@ -77,7 +77,7 @@ def find(args: Namespace) -> Source:
 
 
 def _saved(path: Path, size: int | None) -> Source:
-    from ghostnet_tf.training.config import load_run, run_folder
+    from ghostnet_tf.training.runs import load_run, run_folder
 
     run = run_folder(path)
     file = path / "model.keras" if path.is_dir() else path

@@ -14,7 +14,7 @@ import hashlib  # noqa: E402
 from ghostnet_tf import commands, results  # noqa: E402
 from ghostnet_tf.commands import BadInput, log  # noqa: E402
 from ghostnet_tf.quiet import start_tensorflow  # noqa: E402
-from ghostnet_tf.training.config import load_run, load_run_data, run_folder  # noqa: E402
+from ghostnet_tf.training.runs import load_run, load_run_data, run_folder  # noqa: E402
 
 EXAMPLES = """\
   python training/evaluate.py --model runs/digits_ghostnet_100

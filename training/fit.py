@@ -23,7 +23,7 @@ from ghostnet_tf.commands import BadInput, MissingResource, log, write_json, wri
 from ghostnet_tf.models import BUILDERS
 from ghostnet_tf.training import callbacks, identity, metrics
 from ghostnet_tf.training.checkpoints import checkpoint, checkpoint_epoch, latest_checkpoint
-from ghostnet_tf.training.config import RunConfig, check_output, check_sizes, recorded_split
+from ghostnet_tf.training.config import RunConfig, check_sizes
 from ghostnet_tf.training.data import Data, load_data, split_of
 from ghostnet_tf.training.distillation import student_of
 from ghostnet_tf.training.freezing import FrozenBackbone
@@ -31,6 +31,7 @@ from ghostnet_tf.training.history import best_epoch, out_of_patience, read_metri
 from ghostnet_tf.training.initialization import zero_init_residual
 from ghostnet_tf.training.pipeline import evaluation_batches, images_per_second, training_batches
 from ghostnet_tf.training.precision import log_precision, mixed_precision
+from ghostnet_tf.training.runs import check_output, recorded_split
 from ghostnet_tf.training.schedule import learning_rate, optimizer
 from ghostnet_tf.training.strategy import check_agreement, fit_replicas, processes, synchronize_batch_norm
 from ghostnet_tf.training.towers import Towers

@@ -12,7 +12,7 @@ import numpy as np
 from ghostnet_tf.commands import BadInput, CommandError, log, progress, write_json
 from ghostnet_tf.models.ghostnet_v3 import branched_layers
 from ghostnet_tf.training import metrics
-from ghostnet_tf.training.config import RunConfig, recorded_split
+from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.data import Data
 from ghostnet_tf.training.fit import begin, build, class_weights, finish, prepare
 from ghostnet_tf.training.history import draw_curves, write_metrics
@@ -21,6 +21,7 @@ from ghostnet_tf.training.predict import load_predictor
 from ghostnet_tf.training.qat_quantizers import classes
 from ghostnet_tf.training.qat_settings import FILE
 from ghostnet_tf.training.qat_twin import Twin, fake_quantized
+from ghostnet_tf.training.runs import recorded_split
 from ghostnet_tf.training.schedule import learning_rate
 from ghostnet_tf.training.splits import Split
 

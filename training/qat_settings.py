@@ -4,7 +4,8 @@ from pathlib import Path
 
 from ghostnet_tf.commands import BadInput, flag
 from ghostnet_tf.networks import OPTIONS
-from ghostnet_tf.training.config import OPTIMIZERS, RunConfig, load_run
+from ghostnet_tf.training.config import OPTIMIZERS, RunConfig
+from ghostnet_tf.training.runs import load_run
 
 FILE = "quantization.json"  # in the run folder: ranges of the activations, where training started, its accuracy
 EPOCHS = 3

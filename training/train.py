@@ -15,10 +15,11 @@ import os  # noqa: E402
 from ghostnet_tf import commands, results  # noqa: E402
 from ghostnet_tf.commands import BadInput, log  # noqa: E402
 from ghostnet_tf.quiet import quiet, start_tensorflow  # noqa: E402
-from ghostnet_tf.training.config import RunConfig, check_output, load_run, read_config, recorded_split  # noqa: E402
+from ghostnet_tf.training.config import RunConfig  # noqa: E402
 from ghostnet_tf.training.flags import FLAGS, add_flags, check  # noqa: E402
 from ghostnet_tf.training.history import read_metrics  # noqa: E402
 from ghostnet_tf.training.qat_settings import FILE, qat_settings  # noqa: E402
+from ghostnet_tf.training.runs import check_output, load_run, read_config, recorded_split  # noqa: E402
 from ghostnet_tf.training.workers import Worker, own_folder, this_worker  # noqa: E402
 
 EXAMPLES = """\

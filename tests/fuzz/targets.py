@@ -85,7 +85,8 @@ def metadata(folder: Path) -> Target:
 def config(folder: Path) -> Target:
     """The reader of a run's `config.toml`: settings of the right types, which come back from the file they go to."""
     from ghostnet_tf.commands import BadInput
-    from ghostnet_tf.training.config import RunConfig, read_config
+    from ghostnet_tf.training.config import RunConfig
+    from ghostnet_tf.training.runs import read_config
 
     path = folder / "config.toml"
 

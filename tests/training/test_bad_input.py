@@ -7,7 +7,8 @@ import pytest
 
 from ghostnet_tf.commands import BAD_INPUT, FAILED, OK
 from ghostnet_tf.training import history, train
-from ghostnet_tf.training.config import RunConfig, load_run
+from ghostnet_tf.training.config import RunConfig
+from ghostnet_tf.training.runs import load_run
 
 SMALL = ["--size", "32", "--batch-size", "8", "--epochs", "2", "--warmup-epochs", "0.5"]
 

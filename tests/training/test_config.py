@@ -3,7 +3,8 @@ import dataclasses
 import pytest
 
 from ghostnet_tf.commands import BadInput
-from ghostnet_tf.training.config import RunConfig, check_output, load_run, read_config, run_folder
+from ghostnet_tf.training.config import RunConfig
+from ghostnet_tf.training.runs import check_output, load_run, read_config, run_folder
 
 
 def write(path, text):

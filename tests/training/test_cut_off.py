@@ -4,7 +4,7 @@ import pytest
 
 from ghostnet_tf.commands import OK, BadInput
 from ghostnet_tf.training import fit, train
-from ghostnet_tf.training.config import check_output
+from ghostnet_tf.training.runs import check_output
 
 SMALL = ["--data", "digits", "--epochs", "1", "--warmup-epochs", "0.5", "--batch-size", "1400"]
 

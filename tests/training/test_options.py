@@ -11,8 +11,9 @@ import pytest
 from ghostnet_tf.commands import BadInput, CommandError, MissingResource
 from ghostnet_tf.training import callbacks, fit, flags, history, pipeline
 from ghostnet_tf.training.checkpoints import checkpoint
-from ghostnet_tf.training.config import RunConfig, read_config
+from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.data import Split
+from ghostnet_tf.training.runs import read_config
 from ghostnet_tf.training.schedule import learning_rate
 
 SMALL = RunConfig(batch_size=256, epochs=3, warmup_epochs=1.0, weight_decay=1e-3)  # of digits: 5 steps an epoch

@@ -14,10 +14,11 @@ from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite import convert
 from ghostnet_tf.tflite.graph import read_graph
 from ghostnet_tf.training import fit, train
-from ghostnet_tf.training.config import RunConfig, load_run
+from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.data import load_data
 from ghostnet_tf.training.history import read_metrics
 from ghostnet_tf.training.predict import load_predictor
+from ghostnet_tf.training.runs import load_run
 
 
 def build(*, input_shape, classes, classifier_activation, dropout_rate=0.2, **_) -> keras.Model:

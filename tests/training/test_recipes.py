@@ -13,8 +13,9 @@ import pytest
 from ghostnet_tf.commands import OK
 from ghostnet_tf.models import GhostNet, ghost_resnet, ghost_vgg, ghostnet, ghostnet_v2
 from ghostnet_tf.training import train
-from ghostnet_tf.training.config import RunConfig, load_run, read_config
+from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.flags import check
+from ghostnet_tf.training.runs import load_run, read_config
 
 ROOT = Path(__file__).resolve().parents[2]
 RECIPES = sorted((ROOT / "training" / "recipes").glob("*.toml"))
