@@ -5,8 +5,8 @@ import shutil
 
 import pytest
 
-from ghostnet_tf.commands import BAD_INPUT, FAILED, OK
-from ghostnet_tf.training import history, train
+from ghostnet_tf.commands import BAD_INPUT, FAILED
+from ghostnet_tf.training import fit, history, train
 from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.runs import load_run
 
@@ -17,8 +17,10 @@ pytestmark = pytest.mark.usefixtures("tiny_network")
 
 @pytest.fixture
 def run(tmp_path, photos):
-    """A finished run on a folder of photos."""
-    assert train.main(["--data", str(photos), "--output", str(tmp_path / "run"), *SMALL]) == OK
+    """A run on a folder of photos as it begins, which is what a resumed one is compared with."""
+    config = RunConfig(data=str(photos), size=32, batch_size=8, epochs=2, warmup_epochs=0.5)
+    data, config = fit.prepare(config)
+    fit.begin(tmp_path / "run", config, data, fit.model_of_logits(config, data.labels))
     return tmp_path / "run"
 
 

@@ -68,6 +68,7 @@ def check_run(recipe: Path, flags: dict[str, str], run: Path) -> None:
     }
 
 
+@pytest.mark.filterwarnings("always:.* the classifier starts anew")  # which the command says in a line of its own
 @pytest.mark.parametrize("recipe", [recipe for recipe in RECIPES if recipe.stem != WHOLE], ids=lambda path: path.stem)
 def test_a_recipe_trains(recipe, photos, tmp_path, few_blocks, capsys):
     flags = small(recipe, photos, tmp_path)
