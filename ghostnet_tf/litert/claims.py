@@ -49,9 +49,8 @@ class Counter:
                 self._value(read())
 
     def _union(self, body: Table | None, numbers: type, number: int) -> None:
-        member = next((name for name, value in vars(numbers).items() if value == number and number), None)
-        if body is not None and member is not None:  # others are not unpacked either
-            table = getattr(schema, member)()
+        if body is not None and number and number in names(numbers):  # others are not unpacked either
+            table = getattr(schema, names(numbers)[number])()
             table.Init(body.Bytes, body.Pos)
             self.table(table)
 
@@ -67,14 +66,20 @@ class Counter:
 
 
 @functools.cache
+def names(numbers: type) -> dict[int, str]:
+    """Number to name of an enumeration of the schema."""
+    return {value: name for name, value in vars(numbers).items() if not name.startswith("_")}
+
+
+@functools.cache
 def fields(table: type) -> tuple[tuple[str, str], ...]:
     """The fields of a table's class in the schema: name, and "numbers", "several" (tables or texts) or "one"."""
-    names = {name for name in vars(table) if name[0].isupper()} - {"Init"}
-    names -= {name for name in names if name.startswith("GetRootAs") or name.endswith("BufferHasIdentifier")}
+    methods = {name for name in vars(table) if name[0].isupper()} - {"Init"}
+    methods -= {name for name in methods if name.startswith("GetRootAs") or name.endswith("BufferHasIdentifier")}
     found = []
-    for name in sorted(names):
-        if any(name.removesuffix(end) in names - {name} for end in ("AsNumpy", "Length", "IsNone")):
+    for name in sorted(methods):
+        if any(name.removesuffix(end) in methods - {name} for end in ("AsNumpy", "Length", "IsNone")):
             continue  # says something about another field
-        kind = "numbers" if f"{name}AsNumpy" in names else "several" if f"{name}Length" in names else "one"
+        kind = "numbers" if f"{name}AsNumpy" in methods else "several" if f"{name}Length" in methods else "one"
         found.append((name, kind))
     return tuple(found)

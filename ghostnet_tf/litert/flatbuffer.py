@@ -5,11 +5,11 @@ import struct
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from ghostnet_tf.litert.claims import check_claims
+from ghostnet_tf.litert.claims import check_claims, names
 from ghostnet_tf.untrusted import first_line
 
-OP_NAMES = {code: name for name, code in vars(schema.BuiltinOperator).items() if isinstance(code, int)}
-TYPE_NAMES = {code: name.lower() for name, code in vars(schema.TensorType).items() if isinstance(code, int)}
+OP_NAMES = names(schema.BuiltinOperator)
+TYPE_NAMES = {code: name.lower() for code, name in names(schema.TensorType).items()}
 
 
 def unpack(content: bytes, *, untrusted: bool = False) -> schema.ModelT:

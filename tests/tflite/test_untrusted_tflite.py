@@ -201,8 +201,8 @@ def test_everything_that_becomes_an_object_is_counted():
 
 def test_the_schema_numbers_each_kind_of_table():
     for numbers in claims.UNIONS.values():
-        names = [name for name, number in vars(numbers).items() if isinstance(number, int) and number]
-        assert names and all(hasattr(getattr(schema, name), "Init") for name in names)
+        kinds = [name for number, name in claims.names(numbers).items() if number]
+        assert kinds and all(hasattr(getattr(schema, name), "Init") for name in kinds)
     tables = [kind for kind in vars(schema).values() if isinstance(kind, type) and hasattr(kind, "Init")]
     fields = {name for kind in tables for name, _ in claims.fields(kind)}
     # A field with a number for its kind of table beside it is a union.
