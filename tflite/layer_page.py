@@ -20,7 +20,7 @@ from ghostnet_tf.tflite.flatbuffer import paired, unpack
 from ghostnet_tf.tflite.graph import structure
 from ghostnet_tf.tflite.layer_costs import REST, Costs, LayerCost
 from ghostnet_tf.tflite.layer_report import IMAGES, LayerError, layer_errors
-from ghostnet_tf.tflite.schemes import GRAPHS, convert
+from ghostnet_tf.tflite.schemes import GRAPHS, SCHEMES, converted, rearranged
 from ghostnet_tf.training.metrics import processor
 
 MODEL_EXPLORER = "http://localhost:8080/"  # where its server is by default
@@ -81,8 +81,9 @@ def float_file(model: keras.Model, file: schema.ModelT, name: str) -> schema.Mod
     Raises:
         BadInput: If `file` was made from another network.
     """
+    content = converted(model, SCHEMES["fp32"])
     for graph in GRAPHS:
-        candidate = unpack(convert(model, "fp32", graph=graph))
+        candidate = unpack(rearranged(content, graph, "fp32"))
         if _alike(candidate, file):
             return candidate
     raise commands.BadInput(

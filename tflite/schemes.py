@@ -158,22 +158,7 @@ def convert(
         allowed = ", ".join(graphs)
         raise ValueError(f"Expected `graph` of {scheme} to be one of {allowed}. Received: {graph!r}")
 
-    from ghostnet_tf.tflite.normalization import normalized_by_convolution
-
-    rearranged = graph in ("late", "arm")
-    content = normalized_by_convolution(_converted(model, row), by_first=rearranged)
-    if graph == "optimized":
-        from ghostnet_tf.tflite.rewrite import without_concatenations
-
-        content = without_concatenations(content)
-    elif rearranged:
-        from ghostnet_tf.tflite.rewrite import with_late_concatenations
-
-        content = with_late_concatenations(content)
-    if graph == "arm" and scheme == "fp32":
-        from ghostnet_tf.tflite.wide_kernels import with_wide_kernels
-
-        content = with_wide_kernels(content)
+    content = rearranged(converted(model, row), graph, scheme)
     if not row.needs_images:
         return content
     return full_integer(
@@ -186,6 +171,27 @@ def convert(
         equalization=equalization,
         float_layers=float_layers,
     )
+
+
+def rearranged(content: bytes, graph: str, scheme: str) -> bytes:
+    """What `converted` gives for `scheme`, with the normalization in a convolution and in a form of `GRAPHS`."""
+    from ghostnet_tf.tflite.normalization import normalized_by_convolution
+
+    content = normalized_by_convolution(content, by_first=graph in ("late", "arm"))
+    if graph == "optimized":
+        from ghostnet_tf.tflite.rewrite import without_concatenations
+
+        return without_concatenations(content)
+    if graph == "plain":
+        return content
+    from ghostnet_tf.tflite.rewrite import with_late_concatenations
+
+    content = with_late_concatenations(content)
+    if graph == "arm" and scheme == "fp32":
+        from ghostnet_tf.tflite.wide_kernels import with_wide_kernels
+
+        content = with_wide_kernels(content)
+    return content
 
 
 def full_integer(
@@ -259,7 +265,12 @@ def _check(model, scheme: str, images) -> Scheme:
     return SCHEMES[scheme]
 
 
-def _converted(model, row: Scheme) -> bytes:
+def converted(model: "keras.Model", row: Scheme) -> bytes:
+    """What TensorFlow's converter makes of `model`, before it is rearranged or quantized to int8.
+
+    Raises:
+        ConversionError: If TensorFlow cannot convert it.
+    """
     import tensorflow as tf
     from tensorflow.lite.python.convert_phase import ConverterError
 

@@ -8,7 +8,7 @@ from keras import layers
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import op_name, unpack
 from ghostnet_tf.tflite.normalization import normalized_by_convolution
-from ghostnet_tf.tflite.schemes import SCHEMES, _converted, convert
+from ghostnet_tf.tflite.schemes import SCHEMES, convert, converted
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 9, 8, 3), np.uint8)
 IMAGENET = layers.Rescaling([1 / 58.4, 1 / 57.1, 1 / 57.4], [-2.118, -2.036, -1.804])
@@ -42,7 +42,7 @@ def kinds(content: bytes) -> list[str]:
     ],
 )
 def test_equals_product_sum_and_padding(options, bordered):
-    plain = _converted(first(**options), SCHEMES["fp32"])
+    plain = converted(first(**options), SCHEMES["fp32"])
     content = normalized_by_convolution(plain, by_first=True)
     model = unpack(content)
     graph = model.subgraphs[0]
@@ -55,7 +55,7 @@ def test_equals_product_sum_and_padding(options, bordered):
 
 
 def test_a_border_that_is_no_byte_is_left_to_a_convolution_of_its_own():
-    plain = _converted(first(layers.Rescaling(0.5, 3.0)), SCHEMES["fp32"])  # zero would be -6
+    plain = converted(first(layers.Rescaling(0.5, 3.0)), SCHEMES["fp32"])  # zero would be -6
     assert kinds(normalized_by_convolution(plain, by_first=True))[0] == "DEPTHWISE_CONV_2D"
 
 

@@ -116,7 +116,7 @@ def test_the_command_finds_the_run_and_says_what_is_left_out(run_folder, tmp_pat
 
 
 def test_a_file_of_another_model_is_refused(small_files, small_model, monkeypatch):
-    monkeypatch.setattr(layer_page, "convert", lambda model, scheme, graph: small_files[scheme])
+    monkeypatch.setattr(layer_page, "converted", lambda model, row: small_files[row.name])
     for scheme in ("int8", "fp16", "dynamic"):
         found = layer_page.float_file(small_model, unpack(small_files[scheme]), "small")
         assert pack(found) == pack(unpack(small_files["fp32"]))

@@ -9,7 +9,7 @@ from ghostnet_tf.models import ghostnet
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import op_name, unpack
 from ghostnet_tf.tflite.normalization import normalized_by_convolution
-from ghostnet_tf.tflite.schemes import SCHEMES, _converted, convert
+from ghostnet_tf.tflite.schemes import SCHEMES, convert, converted
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
 
@@ -29,7 +29,7 @@ def kinds(content: bytes) -> list[str]:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_gives_what_the_two_operations_gave(channels):
     scale, offset = ([0.5, 2.0, 1 / 58], [-1.0, 3.0, -2.1]) if channels == 3 else (1 / 127.5, -1.0)
-    plain = _converted(tiny(keras.layers.Rescaling(scale, offset), channels), SCHEMES["fp32"])
+    plain = converted(tiny(keras.layers.Rescaling(scale, offset), channels), SCHEMES["fp32"])
     content = normalized_by_convolution(plain)
     assert kinds(plain) == ["MUL", "ADD", "CONV_2D"]
     assert kinds(content) == ["DEPTHWISE_CONV_2D", "CONV_2D"]
@@ -56,7 +56,7 @@ def test_other_beginnings_stay():
         return keras.ops.concatenate([image * 0.5 + 1.0, image], axis=-1)  # the image is read twice
 
     for layer in (keras.layers.Rescaling(0.5), keras.layers.Lambda(doubled, output_shape=(8, 8, 6))):
-        plain = _converted(tiny(layer), SCHEMES["fp32"])
+        plain = converted(tiny(layer), SCHEMES["fp32"])
         assert normalized_by_convolution(plain) == plain
 
 
