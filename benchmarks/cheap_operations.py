@@ -107,7 +107,7 @@ def race(modules: list[Module], args, folder: Path) -> list[dict]:
         model = built(module, args.channels, args.size)
         counts.append(complexity(model))
         paths.append(folder / f"{number}.tflite")
-        paths[-1].write_bytes(convert(model, "fp32"))
+        paths[-1].write_bytes(convert(model, "fp32", graph="plain"))  # the module, and nothing around it
     files = [open_model(path) for path in paths]
     for file in files:
         timing.fill_inputs(file, args.seed)

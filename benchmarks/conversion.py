@@ -164,29 +164,29 @@ def files(model, images) -> Iterator[tuple[str, bytes]]:
     """Each scheme, of int8 every way, and a float file with the weights of int8, which shows what they alone cost."""
     from ghostnet_tf.tflite.equalize import equalized
     from ghostnet_tf.tflite.quantize import calibrated
-    from ghostnet_tf.tflite.schemes import SCHEMES, convert, of_calibration
+    from ghostnet_tf.tflite.schemes import SCHEMES, convert, of_calibration, to_quantize
 
-    floats = {scheme: convert(model, scheme) for scheme, row in SCHEMES.items() if not row.needs_images}
-    yield from floats.items()
-    fp32, calibration = floats["fp32"], calibrated(floats["fp32"], commands.progress(images, "calibrating"))
+    yield from ((scheme, convert(model, scheme)) for scheme, row in SCHEMES.items() if not row.needs_images)
+    before = to_quantize(model)
+    calibration = calibrated(before, commands.progress(images, "calibrating"))
     for end in ("", ", equalization"):
         if end:
-            fp32 = equalized(fp32, calibration)
-            calibration = calibrated(fp32, commands.progress(images, "calibrating"))
+            before = equalized(before, calibration)
+            calibration = calibrated(before, commands.progress(images, "calibrating"))
         for method in CALIBRATION_METHODS:
             for middle in ("", ", bias correction"):
                 options = {"calibration_method": method, "bias_correction": bool(middle)}
-                content = of_calibration(fp32, calibration, "uint8", "float32", **options)
+                content = of_calibration(before, calibration, "uint8", "float32", **options)
                 yield f"int8, {method}{middle}{end}", content
-        yield f"fp32 with the weights of int8{end}", with_weights_of(fp32, content)
+        yield f"fp32 with the weights of int8{end}", with_weights_of(before, content)
 
 
-def with_weights_of(fp32: bytes, int8: bytes) -> bytes:
-    """The float file with weights as the int8 file rounds them."""
+def with_weights_of(before: bytes, int8: bytes) -> bytes:
+    """The float file with weights as the int8 file made of it rounds them."""
     from ghostnet_tf.tflite.bias_correction import WEIGHTED, real_weights
     from ghostnet_tf.tflite.flatbuffer import op_name, pack, paired, replace_constant, unpack
 
-    model, rounded = unpack(fp32), unpack(int8)
+    model, rounded = unpack(before), unpack(int8)
     for operator, other in paired(model, rounded):
         if op_name(model, operator) in WEIGHTED:
             tensor = rounded.subgraphs[0].tensors[other.inputs[1]]

@@ -96,7 +96,8 @@ def contestants(models: dict[str, "keras.Model"], args: argparse.Namespace) -> l
 
     found = []
     for name, model in commands.progress(models.items(), "building", len(models)):
-        content = convert(model, "fp32") if "litert" in ROUTES[args.device] else None
+        # Files of other graphs do not take several images at a time.
+        content = convert(model, "fp32", graph="plain") if "litert" in ROUTES[args.device] else None
         compiled = tf.function(functools.partial(model, training=False))
         for batch in args.batches:
             rng = np.random.default_rng(args.seed)

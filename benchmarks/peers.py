@@ -29,7 +29,6 @@ SCHEMES = ("fp32", "int8")
 RIVALS = ("mobilenetv2",)  # other networks, by our converter
 OTHERS = (*RIVALS, "mobilenetv3large", "mobilenetv3small", "efficientnetb0")  # in the contest of the first of NETWORKS
 AGAIN = " again"
-GRAPH = "arm"  # of ours
 CALIBRATION = ["--calibration-images", "16", "--verification-images", "2"]  # ranges do not change the time either
 COLUMNS = ("date", "contest", "contestant", "bytes", "sha256", "partitions", "median_ms", "p5_ms", "p95_ms", "ratio")
 COLUMNS += ("ratio_low", "ratio_high", "reference", "clock", "num_threads", "rounds", "seed", "load", "cpu")
@@ -101,7 +100,7 @@ def ours(folder: Path) -> list[Contestant]:
         files = {scheme: _file(folder, network, scheme) for scheme in SCHEMES}
         if None in files.values():
             words = [sys.executable, str(ROOT / "tflite/convert.py"), "--model", network, "--weights", "none"]
-            words += [f"--{scheme}" for scheme in SCHEMES] + CALIBRATION + ["--graph", GRAPH]
+            words += [f"--{scheme}" for scheme in SCHEMES] + CALIBRATION
             commands.log(f"converting {network}")
             done = subprocess.run([*words, "--output", str(folder), "--overwrite"], capture_output=True, text=True)
             if done.returncode:

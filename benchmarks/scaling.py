@@ -63,7 +63,7 @@ def convert(wanted: list[tuple[str, float, int]], folder: Path) -> dict[tuple[st
     for scheme, width in commands.progress(dict.fromkeys(key[:2] for key in wanted), "converting"):
         sizes = [size for *other, size in wanted if other == [scheme, width]]
         path = folder / f"ghostnet_{round(100 * width):03d}_untrained_{scheme}.tflite"
-        path.write_bytes(scaling.converted(width, min(sizes), scheme))
+        path.write_bytes(scaling.converted(width, min(sizes), scheme, any_size=True))
         files |= {(scheme, width, size): path for size in sizes}
     return files
 

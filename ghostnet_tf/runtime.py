@@ -17,8 +17,9 @@ class TFLiteModel:
     Args:
         model: Path of the file, or its bytes.
         num_threads: CPU threads of the interpreter.
-        input_shape: With the batch, instead of the file's own, for the first input. Networks without an operation that
-            has its shape as a constant, such as ours, then compute what a file converted for that shape does.
+        input_shape: With the batch, instead of the file's own, for the first input. Files without an operation that
+            has its shape as a constant, such as GhostNet's of `--graph plain`, then compute what a file converted for
+            that shape does; others are refused.
 
     Attributes:
         interpreter: The allocated `ai_edge_litert` interpreter.

@@ -20,10 +20,13 @@ from ghostnet_tf.tflite.flatbuffer import paired, unpack
 from ghostnet_tf.tflite.graph import structure
 from ghostnet_tf.tflite.layer_costs import REST, Costs, LayerCost
 from ghostnet_tf.tflite.layer_report import IMAGES, LayerError, layer_errors
-from ghostnet_tf.tflite.schemes import GRAPHS, SCHEMES, converted, rearranged
+from ghostnet_tf.tflite.schemes import GRAPHS, QAT, REWRITTEN, SCHEMES, converted, form, rearranged
 from ghostnet_tf.training.metrics import processor
 
 MODEL_EXPLORER = "http://localhost:8080/"  # where its server is by default
+# What TensorFlow's converter is asked for, and the schemes that what it gives is rearranged into. The graph of fp16 is
+# the plain one; dynamic is rearranged where its weights stayed floats.
+REARRANGED = {"fp32": ("fp32", "int8", QAT.name), "dynamic": ("dynamic",)}
 UNLIKE = 3.0  # decibels of most layers' outputs below which two files are hardly of the same weights
 
 
@@ -76,16 +79,18 @@ def from_model(args: Namespace, file: schema.ModelT) -> FromModel:
 
 
 def float_file(model: keras.Model, file: schema.ModelT, name: str) -> schema.ModelT:
-    """The fp32 file of `model`, unpacked, in the form of graph that `file` has.
+    """The float file of `model`, unpacked, in the form of graph that `file` has.
 
     Raises:
         BadInput: If `file` was made from another network.
     """
-    content = converted(model, SCHEMES["fp32"])
-    for graph in GRAPHS:
-        candidate = unpack(rearranged(content, graph, "fp32"))
-        if _alike(candidate, file):
-            return candidate
+    for scheme, files in REARRANGED.items():
+        content = converted(model, SCHEMES[scheme])
+        forms = (form(graph, each) for graph in GRAPHS for each in files if each in REWRITTEN.get(graph, files))
+        for each in dict.fromkeys(forms):
+            candidate = unpack(rearranged(content, each))
+            if _alike(candidate, file):
+                return candidate
     raise commands.BadInput(
         "expected the model that the file was made from, with the same operations on the same shapes. "
         f"Received: {name}; give another --model, or none"

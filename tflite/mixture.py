@@ -50,7 +50,7 @@ def integers(fp32: bytes, images: np.ndarray, run: Path | None, args: Namespace)
     """The int8 file of an fp32 one and, where layers stay in float, what is known about that.
 
     Args:
-        fp32: The float file.
+        fp32: The float file, see `schemes.to_quantize`.
         images: To calibrate with.
         run: The run folder whose labelled images `--auto-mixed` measures on.
         args: Of the command.

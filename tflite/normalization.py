@@ -47,6 +47,18 @@ def normalized_by_convolution(content: bytes, by_first: bool = False) -> bytes:
     return pack(model)
 
 
+def with_borders(model: schema.ModelT, image: int) -> list[int]:
+    """The image, and what it is after each constant border that it gets, which has to have the same scale."""
+    graph = model.subgraphs[0]
+    found = [image]
+    made = {int(output) for operator in graph.operators for output in operator.outputs}
+    for operator in graph.operators:
+        others = {int(index) for index in operator.inputs} - {found[-1]}
+        if op_name(model, operator) == "CONCATENATION" and found[-1] in operator.inputs and not others & made:
+            found.append(int(operator.outputs[0]))
+    return found
+
+
 def _by_depthwise(model: schema.ModelT, product, addition, scale: np.ndarray, offset: np.ndarray) -> None:
     """Makes of the addition a depthwise convolution of the image."""
     name = model.subgraphs[0].tensors[addition.outputs[0]].name

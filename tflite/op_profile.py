@@ -120,7 +120,7 @@ def layers(content: bytes, model: schema.ModelT, operators: list[list]) -> list[
     sides; what remains is in the layers that the matched ones before and after it share.
     """
     graph = model.subgraphs[0]
-    kinds = [op_name(model, operator) for operator in graph.operators]
+    kinds = [_written_as(model, operator) for operator in graph.operators]
     paths = operation_layers(model)
     with quiet():
         details = TFLiteModel(content).interpreter._get_ops_details()
@@ -139,11 +139,18 @@ def layers(content: bytes, model: schema.ModelT, operators: list[list]) -> list[
     for piece, positions in zip(pieces, ran, strict=True):
         for pattern, names in KINDS.items():
             timed = [position for position in positions if _kind(operators[position][0]) == pattern]
-            written = [index for index in piece if kinds[index] in names]
+            written = [index for index in piece if kinds[index] & set(names)]
             if len(timed) == len(written):
                 for position, index in zip(timed, written, strict=True):
                     found[position] = paths[index]
     return _between(found)
+
+
+def _written_as(model: schema.ModelT, operator: schema.OperatorT) -> set[str]:
+    """The operation, and a reshape where XNNPACK puts one before it: a fully connected layer of a map."""
+    name = op_name(model, operator)
+    flattens = name == "FULLY_CONNECTED" and len(model.subgraphs[0].tensors[operator.inputs[0]].shape) > 2
+    return {name, "RESHAPE"} if flattens else {name}
 
 
 def operation_layers(model: schema.ModelT) -> list[str | None]:

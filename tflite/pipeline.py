@@ -23,9 +23,18 @@ from ghostnet_tf.tflite.layer_report import IMAGES as LAYER_IMAGES
 from ghostnet_tf.tflite.layer_report import layer_errors, write_report
 from ghostnet_tf.tflite.metadata import with_metadata
 from ghostnet_tf.tflite.model_card import describe
-from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, FILES, QAT, ConversionError, convert
+from ghostnet_tf.tflite.schemes import (
+    CALIBRATION_METHOD,
+    FILES,
+    QAT,
+    SCHEMES,
+    ConversionError,
+    convert,
+    converted,
+    form,
+    rearranged,
+)
 from ghostnet_tf.tflite.verify import Agreement, agreement, check_name, reference
-from ghostnet_tf.tflite.wide_kernels import with_wide_kernels
 
 PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy")
 
@@ -41,12 +50,12 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
     expected = reference(model, images.held_out, images.natural and source.trained_on != sources.UNTRAINED)
     to_run = form_to_run(model)
 
-    shared = "late" if args.graph == "arm" else args.graph
-    fp32 = functools.cache(lambda: convert(to_run, "fp32", graph=shared))  # int8 and what it is compared with
+    of_tensorflow = functools.cache(lambda: converted(to_run, SCHEMES["fp32"]))  # once, for fp32 and int8
+    floats = functools.cache(lambda scheme: rearranged(of_tensorflow(), form(args.graph, scheme)))
     made = {}
     for scheme, path in paths.items():
         started = time.monotonic()
-        content, graph, mixed = _convert(to_run, fp32, source, scheme, images, args)
+        content, graph, mixed = _convert(to_run, floats, source, scheme, images, args)
         agrees = agreement(content, expected, scheme)
         _judge(agrees, scheme, args.min_agreement)
         on_gpu = _check_gpu(content, scheme, images) if args.check_gpu else None
@@ -65,7 +74,7 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
         if mixed is not None:
             lines += mixture.describe(record["mixed"])
         if args.per_layer_report is not None and FILES[scheme].needs_images:
-            lines += report_layers(args, model.name, scheme, fp32(), content, images)
+            lines += report_layers(args, model.name, scheme, floats("int8"), content, images)
         print("\n".join(f"  {line}" for line in lines), flush=True)
         if scheme == QAT.name:
             print(f"  SNR to the fake-quantized model that was trained {record['fake_quantized_snr_db']:.1f} dB")
@@ -124,7 +133,7 @@ def choose_images(args: Namespace, source: sources.Source, shape: tuple, calibra
 
 def _convert(
     model: keras.Model,
-    fp32: Callable[[], bytes],
+    floats: Callable[[str], bytes],
     source: sources.Source,
     scheme: str,
     images: calibrate.ImageSet,
@@ -133,14 +142,12 @@ def _convert(
     mixed = None
     try:
         if scheme == QAT.name:
-            ranges, types = qat.learned_ranges(source.run), (args.input_type, args.output_type)
-            content = qat.converted(model, ranges, types[0] or QAT.input_type, types[1] or QAT.output_type)
+            types = args.input_type or QAT.input_type, args.output_type or QAT.output_type
+            content = qat.converted(model, qat.learned_ranges(source.run), *types, graph=args.graph)
         elif FILES[scheme].needs_images:
-            content, mixed = mixture.integers(fp32(), images.calibration, source.run, args)
+            content, mixed = mixture.integers(floats("int8"), images.calibration, source.run, args)
         else:
-            content = fp32() if scheme == "fp32" else convert(model, scheme, graph=args.graph)
-            if args.graph == "arm":
-                content = with_wide_kernels(content)
+            content = floats("fp32") if scheme == "fp32" else convert(model, scheme, graph=args.graph)
         content = with_metadata(content, describe(content, source, scheme, images, args.license))
         graph = read_graph(content)
         if mixed is None:
@@ -153,11 +160,11 @@ def _convert(
 
 
 def report_layers(
-    args: Namespace, name: str, scheme: str, fp32: bytes, content: bytes, images: calibrate.ImageSet
+    args: Namespace, name: str, scheme: str, before: bytes, content: bytes, images: calibrate.ImageSet
 ) -> list[str]:
     """Writes --per-layer-report; for people, the three worst layers."""
     shown = images.held_out[:LAYER_IMAGES]
-    rows = layer_errors(unpack(fp32), unpack(content), commands.progress(shown, "comparing layers"))
+    rows = layer_errors(unpack(before), unpack(content), commands.progress(shown, "comparing layers"))
     title = f"{name}, {scheme} against fp32 on {len(shown)} held-out images"
     picture = write_report(args.per_layer_report, rows, title, args.overwrite)
     worst = ", ".join(f"{row.layer} {row.sqnr_db:.1f} dB" for row in rows[:3])

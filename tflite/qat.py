@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ghostnet_tf.commands import BadInput, flag
-from ghostnet_tf.tflite.schemes import QAT, ConversionError, convert
+from ghostnet_tf.tflite import schemes
+from ghostnet_tf.tflite.schemes import GRAPH, QAT, SCHEMES, ConversionError
 from ghostnet_tf.training.qat_settings import FILE
 
 if TYPE_CHECKING:
@@ -51,21 +52,29 @@ def schemes_of(run: Path | None, schemes: list[str], args: Namespace) -> list[st
     return [QAT.name if scheme == "int8" else scheme for scheme in schemes]
 
 
-def converted(model: "keras.Model", ranges: dict[str, list[float]], input_type: str, output_type: str) -> bytes:
+def converted(
+    model: "keras.Model",
+    ranges: dict[str, list[float]],
+    input_type: str,
+    output_type: str,
+    graph: str = GRAPH,
+) -> bytes:
     """The int8 file of a model that takes RGB 0-255, with the ranges that its training learned.
 
     Args:
         model: The float model that training left.
         ranges: Least and greatest value by layer, see `training.qat_twin.Twin`.
         input_type, output_type: `"uint8"`, `"int8"` or `"float32"`.
+        graph: A key of `schemes.GRAPHS` that does not split sums, so not `"optimized"`.
 
     Raises:
         ConversionError: If a tensor of the file has no range.
     """
     from ghostnet_tf.tflite.quantize import quantized
 
-    plain = convert(model, "fp32", graph="plain")  # as it was trained: a range for each concatenation, not its halves
-    return quantized(with_learned_ranges(plain, ranges), input_type, output_type)
+    # Ranges first: they are of the layers' outputs, and what is rearranged keeps those of the halves, by their tensors.
+    ranged = with_learned_ranges(schemes.converted(model, SCHEMES["fp32"]), ranges)
+    return quantized(schemes.rearranged(ranged, schemes.form(graph, QAT.name)), input_type, output_type)
 
 
 def with_learned_ranges(content: bytes, ranges: dict[str, list[float]]) -> bytes:

@@ -9,8 +9,9 @@ from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
-from ghostnet_tf.tflite.flatbuffer import op_name, pack, short_name, unpack, with_outputs
+from ghostnet_tf.tflite.flatbuffer import pack, short_name, unpack, with_outputs
 from ghostnet_tf.tflite.mixed import nodes_of
+from ghostnet_tf.tflite.normalization import with_borders
 from ghostnet_tf.tflite.ranges import METHODS, Activation
 
 
@@ -85,7 +86,7 @@ def with_ranges(content: bytes, images: Iterable[np.ndarray] | Calibration, meth
     """
     calibration = images if isinstance(images, Calibration) else calibrated(content, images, method != "minmax")
     model = unpack(content)
-    images = _bordered(model, calibration.source)
+    images = with_borders(model, calibration.source)
     for index, activation in calibration.activations.items():
         low, high = METHODS[method](calibration.activations[images[-1]] if index in images else activation)
         if index in images and calibration.takes_bytes:
@@ -96,18 +97,6 @@ def with_ranges(content: bytes, images: Iterable[np.ndarray] | Calibration, meth
     for tensor in model.subgraphs[0].tensors:
         tensor.name = short_name(tensor.name.decode()).encode()  # long ones are 2 % of an int8 GhostNet
     return pack(model)
-
-
-def _bordered(model: schema.ModelT, image: int) -> list[int]:
-    """The image, and what it is after each constant border that it gets, which has to have the same scale."""
-    graph = model.subgraphs[0]
-    found = [image]
-    made = {int(output) for operator in graph.operators for output in operator.outputs}
-    for operator in graph.operators:
-        others = {int(index) for index in operator.inputs} - {found[-1]}
-        if op_name(model, operator) == "CONCATENATION" and found[-1] in operator.inputs and not others & made:
-            found.append(int(operator.outputs[0]))
-    return found
 
 
 def set_range(tensor: schema.TensorT, low: float, high: float) -> None:

@@ -72,25 +72,26 @@ def fit(widths: Sequence[float], sizes: Sequence[float], values: Sequence[float]
     return Fit(tuple(map(float, factors)), tuple(map(float, errors)))
 
 
-def converted(width: float, size: int, scheme: str) -> bytes:
+def converted(width: float, size: int, scheme: str, any_size: bool = False) -> bytes:
     """The `.tflite` file of an untrained GhostNet with 1000 classes.
 
     Args:
         width: Its width.
         size: Pixels a side.
         scheme: A key of `schemes.SCHEMES`.
+        any_size: Whether it is to run on images of other sizes, too. It is then not of the fastest graph.
     """
     import keras
 
     from ghostnet_tf.models import GhostNet
     from ghostnet_tf.tflite import calibrate
-    from ghostnet_tf.tflite.schemes import SCHEMES, convert
+    from ghostnet_tf.tflite.schemes import GRAPH, SCHEMES, convert
 
     keras.utils.set_random_seed(0)
     shape = (size, size, 3)
-    options = {}
+    options = {"graph": "plain" if any_size else GRAPH}
     if SCHEMES[scheme].needs_images:
-        options = {"calibration_method": "minmax", "bias_correction": False}
+        options |= {"calibration_method": "minmax", "bias_correction": False}
         options["representative_dataset"] = calibrate.synthetic(shape, IMAGES, 0).calibration
     content = convert(GhostNet(width, input_shape=shape), scheme, **options)
     keras.utils.clear_session()

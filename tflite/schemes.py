@@ -13,20 +13,21 @@ if TYPE_CHECKING:
 
     from ghostnet_tf.tflite.quantize import Calibration
 
-REWRITTEN = {"late": ("fp32", "fp16", "dynamic", "int8"), "optimized": ("fp32", "int8"), "arm": ("fp32", "int8")}
 IO_TYPES = ("uint8", "int8", "float32")
 CALIBRATION_METHODS = {
     "minmax": "all that occurs in the calibration images",
     "percentile": "without the outermost 0.01 % of the values at each end",
     "mse": "of least mean square error of rounding and clipping",
 }
-GRAPHS = {  # that are not for all schemes: REWRITTEN
-    "plain": "ghost modules concatenate their halves, as in Keras",
-    "late": "behind a depthwise convolution with a stride, where one follows; and the first convolution normalizes",
-    "arm": "late, and in fp32 1x1 convolutions in the form for which XNNPACK has its fast kernel on ARM",
-    "optimized": "the halves stay apart where that is exact",
+GRAPHS = {
+    "arm": "the fastest on ARM: late, and in fp32 1x1 convolutions in the form for which XNNPACK has its fast kernel",
+    "late": "the fastest on x86: ghost modules concatenate their halves behind a depthwise convolution with a stride, "
+    "where one follows, and the first convolution normalizes; differs from arm in fp32 alone",
+    "plain": "they concatenate at once, as in Keras; LiteRT can then resize the input, to several images too",
+    "optimized": "the halves stay apart where that is exact; fp32 and int8 only",
 }
-GRAPH = "plain"
+GRAPH = "arm"  # where the processors differ, the files are for phones: see docs/benchmarks.md
+REWRITTEN = {"optimized": ("fp32", "int8")}  # schemes of the graphs that are not for all
 CALIBRATION_METHOD = "mse"  # the best of them by measurement, see docs/quantization.md
 
 
@@ -133,8 +134,8 @@ def convert(
             channel.
         equalization: For int8: whether channels of one activation are brought to like ranges, where the network
             stays the same by that.
-        graph: A key of `GRAPHS`, see docs/benchmarks.md; `REWRITTEN` has the schemes of each. An fp32 file that is to
-            be quantized is best `"late"`.
+        graph: A key of `GRAPHS`, see docs/benchmarks.md. What is rearranged needs weights in 32 bits: an fp16 file is
+            the same in each of its graphs, a dynamic one differs where the converter left weights in floats.
         float_layers: For int8: layers to leave in float, by their names in Keras; a block's name means all of it.
 
     Returns:
@@ -158,7 +159,7 @@ def convert(
         allowed = ", ".join(graphs)
         raise ValueError(f"Expected `graph` of {scheme} to be one of {allowed}. Received: {graph!r}")
 
-    content = rearranged(converted(model, row), graph, scheme)
+    content = rearranged(converted(model, row), form(graph, scheme))
     if not row.needs_images:
         return content
     return full_integer(
@@ -173,25 +174,59 @@ def convert(
     )
 
 
-def rearranged(content: bytes, graph: str, scheme: str) -> bytes:
-    """What `converted` gives for `scheme`, with the normalization in a convolution and in a form of `GRAPHS`."""
+@dataclass(frozen=True)
+class Form:
+    """What the graph of a file is rearranged into, all of it exact.
+
+    Attributes:
+        first_normalizes: Whether the first convolution normalizes the image, rather than one of its own.
+        concatenations: Of ghost modules: `"plain"`, `"late"` or `"none"`.
+        wide_kernels: Whether 1x1 convolutions keep XNNPACK's wide kernel on ARM.
+    """
+
+    first_normalizes: bool
+    concatenations: str
+    wide_kernels: bool
+
+
+def form(graph: str, scheme: str) -> Form:
+    """The form that `graph`, a key of `GRAPHS`, means for `scheme`, a key of `FILES`.
+
+    Of int8 it is that of the float file that is quantized: wide kernels are for floats, and would be reshapes for
+    nothing. Quantization-aware training rounds the normalized image, so its files have a tensor of that.
+    """
+    late = graph in ("late", "arm")
+    return Form(
+        first_normalizes=late and scheme != QAT.name,
+        concatenations="late" if late else {"plain": "plain", "optimized": "none"}[graph],
+        wide_kernels=graph == "arm" and scheme == "fp32",
+    )
+
+
+def rearranged(content: bytes, wanted: Form) -> bytes:
+    """What `converted` gives, with the normalization in a convolution and in another form."""
     from ghostnet_tf.tflite.normalization import normalized_by_convolution
 
-    content = normalized_by_convolution(content, by_first=graph in ("late", "arm"))
-    if graph == "optimized":
-        from ghostnet_tf.tflite.rewrite import without_concatenations
+    content = normalized_by_convolution(content, by_first=wanted.first_normalizes)
+    if wanted.concatenations != "plain":
+        from ghostnet_tf.tflite.rewrite import with_late_concatenations, without_concatenations
 
-        return without_concatenations(content)
-    if graph == "plain":
-        return content
-    from ghostnet_tf.tflite.rewrite import with_late_concatenations
-
-    content = with_late_concatenations(content)
-    if graph == "arm" and scheme == "fp32":
+        content = {"late": with_late_concatenations, "none": without_concatenations}[wanted.concatenations](content)
+    if wanted.wide_kernels:
         from ghostnet_tf.tflite.wide_kernels import with_wide_kernels
 
         content = with_wide_kernels(content)
     return content
+
+
+def to_quantize(model: "keras.Model", graph: str = GRAPH) -> bytes:
+    """The float file of which `convert` makes int8, for `full_integer` and `of_calibration`: not that of fp32.
+
+    Args:
+        model: As for `convert`.
+        graph: A key of `GRAPHS`.
+    """
+    return rearranged(converted(model, SCHEMES["fp32"]), form(graph, "int8"))
 
 
 def full_integer(
@@ -205,7 +240,7 @@ def full_integer(
     equalization: bool = False,
     float_layers: Iterable[str] = (),
 ) -> bytes:
-    """The int8 file of an fp32 one; arguments as those of `convert`.
+    """The int8 file of a float one, see `to_quantize`; arguments as those of `convert`.
 
     Raises:
         ValueError: If there are no images, one has another shape, an activation is not finite, or there is no such
@@ -239,7 +274,7 @@ def of_calibration(
     bias_correction: bool = True,
     float_layers: Iterable[str] = (),
 ) -> bytes:
-    """The int8 file of an fp32 one whose activations are known; arguments as those of `convert`."""
+    """The int8 file of a float one whose activations are known; arguments as those of `convert`."""
     from ghostnet_tf.tflite.bias_correction import with_corrected_biases
     from ghostnet_tf.tflite.quantize import quantized, with_ranges
 

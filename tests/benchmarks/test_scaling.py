@@ -21,7 +21,7 @@ def small(monkeypatch):
     keras.utils.set_random_seed(0)
     image = keras.Input((32, 32, 3))
     content = convert(keras.Model(image, keras.layers.Conv2D(4, 3)(image)), "fp32")
-    monkeypatch.setattr(scaling, "converted", lambda width, size, scheme: content)
+    monkeypatch.setattr(scaling, "converted", lambda width, size, scheme, **_: content)
     monkeypatch.setattr(scaling, "multiply_adds", lambda width, size: 1000)
     monkeypatch.setattr("ghostnet_tf.tflite.cold_start.cold_start", lambda *_, **__: {"peak_memory_mb": 1.5})
 

@@ -1,6 +1,8 @@
 """One small GhostNet in all schemes, converted once."""
 
+import functools
 import os
+from collections.abc import Callable
 
 import keras
 import numpy as np
@@ -9,7 +11,7 @@ import pytest
 from ghostnet_tf import GhostNet
 from ghostnet_tf.commands import written_whole
 from ghostnet_tf.tflite import calibrate
-from ghostnet_tf.tflite.schemes import SCHEMES, convert, full_integer
+from ghostnet_tf.tflite.schemes import GRAPH, SCHEMES, convert, converted, form, full_integer, rearranged
 from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.data import load_data
 
@@ -49,22 +51,46 @@ def small_model(small_images) -> keras.Model:
 
 
 @pytest.fixture(scope="session")
-def small_files(small_model, small_images, tmp_path_factory) -> dict[str, bytes]:
-    """Scheme -> the `.tflite` file of `small_model`; made by one of the processes that run tests, for all."""
+def made_once(tmp_path_factory) -> Callable[[str, Callable[[], bytes]], bytes]:
+    """`made_once(name, make)` gives what `make` gave to the first of the processes that run tests."""
     folder = tmp_path_factory.getbasetemp()
     folder = folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
-    files = {}
-    for name in SCHEMES:
-        path = folder / f"small_{name}.tflite"
+
+    def content(name: str, make: Callable[[], bytes]) -> bytes:
+        path = folder / name
         if not path.is_file():
             with written_whole(path) as temporary:
-                temporary.write_bytes(
-                    convert(small_model, name)
-                    if name != "int8"  # what `convert` does after the same float file, see test_schemes.py
-                    else full_integer(files["fp32"], small_images.calibration, "uint8", "float32")
-                )
-        files[name] = path.read_bytes()
-    return files
+                temporary.write_bytes(make())
+        return path.read_bytes()
+
+    return content
+
+
+@pytest.fixture(scope="session")
+def small_converted(small_model, made_once) -> bytes:
+    """What TensorFlow's converter makes of `small_model`."""
+    return made_once("small_converted.tflite", lambda: converted(small_model, SCHEMES["fp32"]))
+
+
+@pytest.fixture(scope="session")
+def small_floats(small_converted) -> Callable[[str, str], bytes]:
+    """`small_floats(graph, scheme)` is the float file of `small_model` in that graph: of fp32, or to quantize."""
+    return functools.cache(lambda graph, scheme: rearranged(small_converted, form(graph, scheme)))
+
+
+@pytest.fixture(scope="session")
+def small_to_quantize(small_floats) -> bytes:
+    """The float file of which the int8 one of `small_files` is made."""
+    return small_floats(GRAPH, "int8")
+
+
+@pytest.fixture(scope="session")
+def small_files(small_model, small_images, small_floats, small_to_quantize, made_once) -> dict[str, bytes]:
+    """Scheme -> the `.tflite` file of `small_model`, as `convert` makes it (see test_schemes.py)."""
+    make = {name: functools.partial(convert, small_model, name) for name in ("fp16", "dynamic")}
+    make["fp32"] = lambda: small_floats(GRAPH, "fp32")
+    make["int8"] = lambda: full_integer(small_to_quantize, small_images.calibration, "uint8", "float32")
+    return {name: made_once(f"small_{name}.tflite", make[name]) for name in SCHEMES}
 
 
 @pytest.fixture(scope="session")

@@ -175,7 +175,7 @@ def test_a_long_time_gets_the_largest_and_the_text_says_so(machine):
 
 def test_the_command_measures_here(content, monkeypatch, tmp_path, capsys):
     """With a small network in place of GhostNet: its time does not depend on the width, nor much on anything."""
-    monkeypatch.setattr(scaling, "converted", lambda width, size, scheme: content)
+    monkeypatch.setattr(scaling, "converted", lambda width, size, scheme, **_: content)
     monkeypatch.setattr(scaling, "multiply_adds", by_area)
     path = tmp_path / "choice.json"
     assert choose.main(["--max-ms", "1000", "--num-runs", "3", "--clock", "cpu", "--json", str(path)]) == commands.OK

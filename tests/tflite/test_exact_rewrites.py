@@ -29,12 +29,17 @@ def second(randomized, small_images):
         patch.setattr(ghostnet, "ROWS", ghostnet.ROWS[:5])
         model = randomized(GhostNetV2(0.1, input_shape=(32, 32, 3), classes=5))
     calibrate.settle(model, small_images.calibration)
-    return convert(model, "fp32")
+    return convert(model, "fp32", graph="plain")
+
+
+@pytest.fixture(scope="module")
+def plain(small_floats):
+    return small_floats("plain", "fp32")
 
 
 @pytest.fixture(params=["GhostNet", "GhostNetV2"])
-def content(request, small_files):
-    return small_files["fp32"] if request.param == "GhostNet" else request.getfixturevalue("second")
+def content(request, small_to_quantize):
+    return small_to_quantize if request.param == "GhostNet" else request.getfixturevalue("second")
 
 
 def assert_same(before: bytes, after: bytes, images: np.ndarray) -> None:
@@ -64,8 +69,7 @@ def kinds(content: bytes) -> Counter:
     return Counter(op_name(model, operator) for operator in model.subgraphs[0].operators)
 
 
-def test_no_concatenation_inside_bottlenecks(small_files, small_images):
-    plain = small_files["fp32"]
+def test_no_concatenation_inside_bottlenecks(plain, small_images):
     changed = without_concatenations(plain)
     assert_same(plain, changed, small_images.held_out)
     before, after = kinds(plain), kinds(changed)
@@ -84,8 +88,8 @@ def test_what_reads_a_whole_map_keeps_it(second, small_images):
     assert 0 < kinds(second)["CONCATENATION"] - kinds(changed)["CONCATENATION"] <= 5
 
 
-def test_halves_have_scales_of_their_own_in_int8(small_model, small_files, small_images):
-    content = full_integer(without_concatenations(small_files["fp32"]), small_images.calibration, "uint8", "float32")
+def test_halves_have_scales_of_their_own_in_int8(small_model, plain, small_images):
+    content = full_integer(without_concatenations(plain), small_images.calibration, "uint8", "float32")
     graph = read_graph(content)
     check_name("int8", graph)
     assert len(graph.partitions) == 2  # the second is the cast after the softmax
@@ -101,9 +105,9 @@ def test_halves_have_scales_of_their_own_in_int8(small_model, small_files, small
 
 
 def test_graph_is_for_fp32_and_int8(small_model, capsys):
-    with pytest.raises(ValueError, match=r"Expected `graph` of fp16 to be one of plain, late\. Received: 'optimized'"):
+    with pytest.raises(ValueError, match=r"`graph` of fp16 to be one of arm, late, plain\. Received: 'optimized'"):
         convert(small_model, "fp16", graph="optimized")
-    with pytest.raises(ValueError, match=r"one of plain, late, arm, optimized\. Received: 'best'"):
+    with pytest.raises(ValueError, match=r"one of arm, late, plain, optimized\. Received: 'best'"):
         convert(small_model, "fp32", graph="best")
     argv = ["--weights", "none", "--fp32", "--dynamic", "--graph", "optimized"]
     assert command.main(argv) == commands.BAD_INPUT

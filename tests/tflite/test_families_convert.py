@@ -15,7 +15,7 @@ from ghostnet_tf.tflite import calibrate
 from ghostnet_tf.tflite import convert as command
 from ghostnet_tf.tflite.graph import Graph, read_graph
 from ghostnet_tf.tflite.quantize import quantized, with_ranges
-from ghostnet_tf.tflite.schemes import convert
+from ghostnet_tf.tflite.schemes import GRAPH, SCHEMES, convert, converted, form, rearranged
 
 CLASSES = 10
 FAMILIES = {
@@ -86,10 +86,10 @@ def files(request, randomized, shorten) -> Files:
     images = calibrate.synthetic((size, size, 3), 32, 16)
     calibrate.settle(model, np.concatenate([images.calibration, images.held_out]))
     expected = np.asarray(model(images.held_out.astype("float32"), training=False))
-    # As the command does; agreement is with the training form.
-    fp32 = convert(reparameterize(model) if name == "ghostnetv3" else model, "fp32")
-    # What `convert(model, "int8")` does after the same float file.
-    int8 = quantized(with_ranges(fp32, images.calibration), "uint8", "float32")
+    # As the command does, once for both; agreement is with the training form.
+    content = converted(reparameterize(model) if name == "ghostnetv3" else model, SCHEMES["fp32"])
+    fp32, to_quantize = (rearranged(content, form(GRAPH, scheme)) for scheme in ("fp32", "int8"))
+    int8 = quantized(with_ranges(to_quantize, images.calibration), "uint8", "float32")
     keras.utils.clear_session()
     graphs = {"fp32": read_graph(fp32), "int8": read_graph(int8)}
     return Files(images.held_out, expected, fp32, int8, graphs, 0.999 if name == "modules" else LEAST)

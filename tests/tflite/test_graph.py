@@ -5,17 +5,18 @@ import pytest
 
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import pack, unpack, with_logits, with_outputs
-from ghostnet_tf.tflite.graph import read_graph
+from ghostnet_tf.tflite.graph import Graph, read_graph
 from ghostnet_tf.tflite.schemes import ConversionError
 from ghostnet_tf.tflite.verify import check_name
 
 # 16 blocks of 2 ghost modules (1x1 and depthwise convolution, concatenation), of which 7 have SE (mean, 2
 # convolutions, 2 products) and 5 a projection; at 32 pixels 3 of the 4 strided depthwise convolutions; stem, final and
-# head convolution; normalization (a depthwise convolution).
+# head convolution; a border of the image above it and one to its left. Halves are no multiples of 8 channels before
+# strides, so concatenations are as in Keras.
 OPS = {
     "CONV_2D": 1 + 32 + 7 * 2 + 5 + 1 + 1,
-    "DEPTHWISE_CONV_2D": 32 + 5 + 3 + 1,
-    "CONCATENATION": 32,
+    "DEPTHWISE_CONV_2D": 32 + 5 + 3,
+    "CONCATENATION": 32 + 2,
     "ADD": 16,
     "MUL": 7 * 2,
     "MEAN": 7 + 1,
@@ -29,13 +30,22 @@ def graphs(small_files):
     return {scheme: read_graph(content) for scheme, content in small_files.items()}
 
 
-def test_operations_are_those_of_the_architecture(graphs):
-    for scheme in ("fp32", "dynamic"):
+def test_operations_are_those_of_the_architecture(graphs, small_to_quantize):
+    others = {"fp32": {"PAD", "RESHAPE"}, "dynamic": {"PAD"}}  # normalization and activations are folded
+    for scheme, names in others.items():
         assert {name: graphs[scheme].ops.get(name) for name in OPS} == OPS
-        assert set(graphs[scheme].ops) - set(OPS) == {"PAD"}  # normalization and activations are folded
-    assert set(graphs["fp16"].ops) - set(graphs["fp32"].ops) == {"DEQUANTIZE"}  # of weights
-    added = {name: n - graphs["fp32"].ops.get(name, 0) for name, n in graphs["int8"].ops.items()}
-    assert {name: n for name, n in added.items() if n} == {"QUANTIZE": 1, "DEQUANTIZE": 1}  # of input and output
+        assert set(graphs[scheme].ops) - set(OPS) == names
+    # The weights of fp16 are behind casts: its image is normalized by a depthwise convolution.
+    assert differences(graphs["fp16"], graphs["dynamic"]).keys() == {"DEPTHWISE_CONV_2D", "CONCATENATION", "DEQUANTIZE"}
+    assert graphs["fp16"].ops["DEPTHWISE_CONV_2D"] == OPS["DEPTHWISE_CONV_2D"] + 1
+    casts = {"QUANTIZE": 1, "DEQUANTIZE": 1}  # of input and output
+    assert differences(graphs["int8"], read_graph(small_to_quantize)) == casts
+
+
+def differences(graph: Graph, other: Graph) -> dict[str, int]:
+    """How many more operations of a kind `graph` has."""
+    more = {name: graph.ops.get(name, 0) - other.ops.get(name, 0) for name in graph.ops | other.ops}
+    return {name: number for name, number in more.items() if number}
 
 
 def test_int8_holds_integers_only(graphs):

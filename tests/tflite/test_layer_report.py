@@ -13,7 +13,7 @@ from ghostnet_tf.tflite.flatbuffer import op_name, replace_constant, unpack, val
 from ghostnet_tf.tflite.layer_report import layer_errors, layer_name, write_report
 
 
-def test_a_spoilt_layer_adds_the_most_noise(small_files, small_images):
+def test_a_spoilt_layer_adds_the_most_noise(small_files, small_to_quantize, small_images):
     model = unpack(small_files["int8"])
     graph = model.subgraphs[0]
     convolutions = [operator for operator in graph.operators if op_name(model, operator) == "CONV_2D"]
@@ -21,7 +21,7 @@ def test_a_spoilt_layer_adds_the_most_noise(small_files, small_images):
     weights = values(model, graph.tensors[spoilt.inputs[1]])
     replace_constant(model, spoilt, 1, np.roll(weights, 1, axis=0))
     images = small_images.held_out[:4]
-    exact = unpack(small_files["fp32"])
+    exact = unpack(small_to_quantize)
     honest = layer_errors(exact, unpack(small_files["int8"]), images)
     broken = layer_errors(exact, model, images)
 
@@ -37,8 +37,8 @@ def test_a_spoilt_layer_adds_the_most_noise(small_files, small_images):
     assert [row.sqnr_db for row in broken] == sorted(row.sqnr_db for row in broken)
 
 
-def test_the_report_is_a_table_and_a_picture(small_files, small_images, tmp_path):
-    rows = layer_errors(unpack(small_files["fp32"]), unpack(small_files["int8"]), small_images.held_out[:2])
+def test_the_report_is_a_table_and_a_picture(small_files, small_to_quantize, small_images, tmp_path):
+    rows = layer_errors(unpack(small_to_quantize), unpack(small_files["int8"]), small_images.held_out[:2])
     table = tmp_path / "layers.csv"
     picture = write_report(table, rows, "a net")
     assert picture == tmp_path / "layers.png"
@@ -52,8 +52,22 @@ def test_the_report_is_a_table_and_a_picture(small_files, small_images, tmp_path
         write_report(table, rows, "a net")
 
 
-def test_files_of_different_networks_are_refused(small_files):
-    other = unpack(small_files["fp32"])
+def test_the_bordered_image_is_as_good_as_bytes_are(small_files, small_to_quantize, small_images):
+    """int8 has it exactly; what the first convolution adds is told against the rounding of the photos themselves."""
+    photos = small_images.held_out[:4]
+    rows = layer_errors(unpack(small_to_quantize), unpack(small_files["int8"]), photos)
+    borders = [row for row in rows if row.layer == "border"]
+    assert len(borders) == 2
+    bytes_db = 10 * np.log10(12 * np.mean(np.square(photos, dtype=np.float64)))
+    for row in borders:
+        assert row.sqnr_db == pytest.approx(bytes_db, abs=0.5)  # the border has other values than the photos' mean
+        assert row.added_db == pytest.approx(0, abs=0.5)
+    (stem,) = (row for row in rows if row.layer == "stem")
+    assert stem.added_db == pytest.approx(borders[-1].sqnr_db - stem.sqnr_db, abs=0.5)
+
+
+def test_files_of_different_networks_are_refused(small_files, small_to_quantize):
+    other = unpack(small_to_quantize)
     other.subgraphs[0].operators.pop()
     with pytest.raises(ValueError, match="Expected an int8 file of the same operations"):
         layer_errors(other, unpack(small_files["int8"]), [])
@@ -85,7 +99,7 @@ def test_the_command_writes_both(tmp_path, capsys, monkeypatch):
     asked = ["--model", "little.keras", "--int8", "--calibration", "digits", "--calibration-method", "mse"]
     converted = []
     monkeypatch.setattr(
-        pipeline, "convert", lambda *args, **options: converted.append(args[1]) or schemes.convert(*args, **options)
+        pipeline, "converted", lambda model, row: converted.append(row.name) or schemes.converted(model, row)
     )
     assert convert.main([*asked, "--per-layer-report", "layers.csv"]) == commands.OK
     assert converted == ["fp32"]  # once, for the int8 file and to compare with

@@ -15,6 +15,7 @@ from ghostnet_tf.analysis import complexity
 from ghostnet_tf.tflite import layer_costs, layer_page, layers, op_profile, pages
 from ghostnet_tf.tflite.flatbuffer import op_name, pack, unpack
 from ghostnet_tf.tflite.layer_report import layer_errors
+from ghostnet_tf.tflite.schemes import GRAPH
 
 SHARED = "blocks_3/blocks_3_se"  # the file has one name for both convolutions of a squeeze-and-excitation
 
@@ -30,8 +31,8 @@ def profiles(small_files, tmp_path_factory) -> dict[str, dict]:
 
 
 @pytest.fixture(scope="module")
-def costs(small_model, small_files, small_images, profiles) -> layer_costs.Costs:
-    before, after = unpack(small_files["fp32"]), unpack(small_files["int8"])
+def costs(small_model, small_files, small_to_quantize, small_images, profiles) -> layer_costs.Costs:
+    before, after = unpack(small_to_quantize), unpack(small_files["int8"])
     errors, size = layer_errors(before, after, small_images.held_out[:2]), len(small_files["int8"])
     return layer_costs.layer_costs(after, size, profiles["int8"], complexity(small_model), errors)
 
@@ -44,7 +45,7 @@ def test_the_sums_are_those_of_the_other_commands(costs, small_model, small_file
     assert total.share == pytest.approx(1)
     for name in ("macs", "params", "bytes", "operations"):
         assert sum(getattr(block, name) for block in costs.blocks) == getattr(total, name)
-    assert [block.path for block in costs.blocks][:3] == ["normalization", "stem", "blocks_0"]
+    assert [block.path for block in costs.blocks][:3] == ["border", "stem", "blocks_0"]
     assert costs.layers[-1].path == costs.blocks[-1].path == layer_costs.REST
 
 
@@ -115,11 +116,17 @@ def test_the_command_finds_the_run_and_says_what_is_left_out(run_folder, tmp_pat
     assert "Left out: multiply-adds, parameters, and what int8 does." in page and "multiply-adds, M" not in page
 
 
-def test_a_file_of_another_model_is_refused(small_files, small_model, monkeypatch):
-    monkeypatch.setattr(layer_page, "converted", lambda model, row: small_files[row.name])
-    for scheme in ("int8", "fp16", "dynamic"):
+def test_a_file_of_another_model_is_refused(small_files, small_converted, small_floats, small_model, monkeypatch):
+    contents = {"fp32": small_converted, "dynamic": small_files["dynamic"]}  # the second, rearranged, stays as it is
+    monkeypatch.setattr(layer_page, "converted", lambda model, row: contents[row.name])
+    expected = {scheme: small_floats(GRAPH, scheme) for scheme in ("fp32", "int8", "dynamic")}
+    for scheme, content in (expected | {"fp16": small_floats("plain", "fp32")}).items():
         found = layer_page.float_file(small_model, unpack(small_files[scheme]), "small")
-        assert pack(found) == pack(unpack(small_files["fp32"]))
+        assert pack(found) == pack(unpack(content))
+    with monkeypatch.context() as patch:  # a dynamic file of a form of its own
+        patch.setitem(contents, "fp32", small_floats("optimized", "fp32"))
+        found = layer_page.float_file(small_model, unpack(small_files["dynamic"]), "small")
+        assert pack(found) == pack(unpack(small_files["dynamic"]))
     other, wider = unpack(small_files["int8"]), unpack(small_files["int8"])
     other.subgraphs[0].operators.pop(20)
     output = wider.subgraphs[0].tensors[wider.subgraphs[0].operators[20].outputs[0]]

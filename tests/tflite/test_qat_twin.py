@@ -23,7 +23,7 @@ from ghostnet_tf.tflite.flatbuffer import op_name, unpack, with_logits
 from ghostnet_tf.tflite.graph import read_graph
 from ghostnet_tf.tflite.qat import with_learned_ranges
 from ghostnet_tf.tflite.quantize import quantized
-from ghostnet_tf.tflite.schemes import ConversionError, convert
+from ghostnet_tf.tflite.schemes import GRAPH, QAT, SCHEMES, ConversionError, converted, form, rearranged
 from ghostnet_tf.training.qat_quantizers import LEGACY, classes
 from ghostnet_tf.training.qat_twin import Twin, fake_quantized, loaded
 
@@ -69,14 +69,21 @@ def twin(logits, images) -> Twin:
 
 @pytest.fixture(scope="module")
 def float_file(logits) -> bytes:
+    """As TensorFlow's converter has it."""
     model = small("softmax")
     model.set_weights(logits.get_weights())
-    return convert(model, "fp32")
+    return converted(model, SCHEMES["fp32"])
+
+
+def as_trained(float_file: bytes, twin: Twin, graph: str = GRAPH) -> bytes:
+    """What `qat.converted` makes of it."""
+    ranged = with_learned_ranges(float_file, twin.read_ranges())
+    return quantized(rearranged(ranged, form(graph, QAT.name)), "uint8", "float32")
 
 
 @pytest.fixture(scope="module")
 def int8_file(float_file, twin) -> bytes:
-    return quantized(with_learned_ranges(float_file, twin.read_ranges()), "uint8", "float32")
+    return as_trained(float_file, twin)
 
 
 @pytest.mark.parametrize(
@@ -142,7 +149,7 @@ def quantized_after(float_file: bytes, images: np.ndarray) -> bytes:
     """Post-training quantization of the same file."""
     from ghostnet_tf.tflite.quantize import with_ranges
 
-    return quantized(with_ranges(float_file, images), "uint8", "float32")
+    return quantized(with_ranges(rearranged(float_file, form(GRAPH, QAT.name)), images), "uint8", "float32")
 
 
 def test_trap_d_depthwise_weights_are_quantized_by_channel():
@@ -225,13 +232,15 @@ def test_ranges_and_weights_make_the_same_twin(twin, logits, images):
 
 
 def test_the_parts_of_other_networks(randomized, images):
-    """Padded shortcuts, sums with an activation, attention, pooling by maximum, normalization of a dense layer."""
+    """Padded shortcuts, sums with an activation, attention, a stride that concatenations come behind, pooling by
+    maximum, normalization of a dense layer."""
 
     def build(activation: str | None) -> keras.Model:
         image = keras.Input((SIZE, SIZE, 3), name="image")
         x = layers.ConvBN(8, 3, strides=2, name="stem")(_build.normalization(3)(image))
         x = ghost_resnet._basic_block(x, 16, strides=2, ratio=2, dw_size=3, name="residual")
         x = layers.GhostModule(12, attention=True, name="attended")(x)
+        x = layers.GhostBottleneck(16, 12, strides=2, name="halved")(x)
         x = keras.layers.MaxPooling2D(name="pool")(layers.GhostModule(10, 3, ratio=4, name="module")(x))
         x = keras.layers.Dense(12, name="dense")(keras.layers.GlobalAveragePooling2D(name="mean")(x))
         x = keras.layers.ReLU(name="dense_act")(layers.BatchNormalization(name="dense_bn")(x))
@@ -243,12 +252,19 @@ def test_the_parts_of_other_networks(randomized, images):
     model.set_weights(logits.get_weights())
     twin = fake_quantized(logits)
     twin.calibrate(np.split(images.astype(np.float32), 4))
-    content = quantized(with_learned_ranges(convert(model, "fp32"), twin.read_ranges()), "uint8", "float32")
+    float_file = converted(model, SCHEMES["fp32"])
+    content = as_trained(float_file, twin)
     graph = read_graph(content)
     assert (graph.float_ops, graph.ops["QUANTIZE"]) == ((), 1)
     assert graph.outside.keys() == {"QUANTIZE", "SOFTMAX"}
     expected = twin.model(images.astype(np.float32), training=False).numpy()
-    assert snr(expected, TFLiteModel(with_logits(content)).predict(images)) > 25
+    found = TFLiteModel(with_logits(content)).predict(images)
+    assert snr(expected, found) > 25
+
+    # Halves keep the range of their concatenation where it comes later: the same integers.
+    plain = as_trained(float_file, twin, "plain")
+    assert graph.ops["DEPTHWISE_CONV_2D"] == read_graph(plain).ops["DEPTHWISE_CONV_2D"] + 1
+    np.testing.assert_array_equal(TFLiteModel(with_logits(plain)).predict(images), found)
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pytest
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite import op_profile
 from ghostnet_tf.tflite.flatbuffer import op_name, unpack
-from ghostnet_tf.tflite.schemes import convert
+from ghostnet_tf.tflite.schemes import SCHEMES, convert
 from ghostnet_tf.tflite.wide_kernels import takes_narrow_kernel, with_wide_kernels
 
 IMAGES = np.random.default_rng(0).normal(0, 1, (3, 48, 40, 16)).astype(np.float32)
@@ -21,7 +21,7 @@ def file() -> bytes:
     for filters, stride in ((12, 1), (16, 1), (4, 1), (12, 2)):
         x = keras.layers.Conv2D(filters, 1, stride, activation="relu", bias_initializer="normal")(x)
     x = keras.layers.Conv2D(12, 1)(keras.layers.GlobalAveragePooling2D(keepdims=True)(x))
-    return convert(keras.Model(image, x), "fp32")
+    return convert(keras.Model(image, x), "fp32", graph="late")
 
 
 def kinds(content: bytes) -> list[str]:
@@ -54,9 +54,11 @@ def test_the_rule_is_xnnpacks():
     assert {channels: takes_narrow_kernel(channels) for channels in narrow | wide} == narrow | wide
 
 
-def test_arm_is_the_graph_of_fp32():
+def test_only_fp32_has_them():
     image = keras.Input((48, 40, 16), name="image")
     model = keras.Model(image, keras.layers.Conv2D(12, 1)(image))
-    assert kinds(convert(model, "fp32", graph="arm")) == ["RESHAPE", "CONV_2D", "RESHAPE"]
-    with pytest.raises(ValueError, match=r"`graph` of fp16 to be one of plain, late\. Received: 'arm'"):
-        convert(model, "fp16", graph="arm")
+    for scheme in SCHEMES:
+        found = kinds(convert(model, scheme, representative_dataset=IMAGES))
+        reshapes = ["RESHAPE"] * (scheme == "fp32")
+        casts = ("QUANTIZE", "DEQUANTIZE")
+        assert [kind for kind in found if kind not in casts] == [*reshapes, "CONV_2D", *reshapes]
