@@ -20,7 +20,8 @@ from ghostnet_tf.tflite.flatbuffer import paired, unpack
 from ghostnet_tf.tflite.graph import structure
 from ghostnet_tf.tflite.layer_costs import REST, Costs, LayerCost
 from ghostnet_tf.tflite.layer_report import IMAGES, LayerError, layer_errors
-from ghostnet_tf.tflite.schemes import GRAPHS, QAT, REWRITTEN, SCHEMES, converted, form, rearranged
+from ghostnet_tf.tflite.schemes import GRAPHS, QAT, REWRITTEN, SCHEMES, form, rearranged
+from ghostnet_tf.tflite.tensorflow_converter import converted
 from ghostnet_tf.training.metrics import processor
 
 MODEL_EXPLORER = "http://localhost:8080/"  # where its server is by default

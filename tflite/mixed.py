@@ -8,7 +8,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ghostnet_tf.tflite.flatbuffer import TYPE_NAMES, op_name
 from ghostnet_tf.tflite.graph import FLOAT
 from ghostnet_tf.tflite.layer_report import layer_path
-from ghostnet_tf.tflite.schemes import ConversionError
+from ghostnet_tf.tflite.tensorflow_converter import ConversionError
 
 CASTS = ("QUANTIZE", "DEQUANTIZE")
 INTEGERS = {"int8", "uint8", "int16"}  # that stand for reals

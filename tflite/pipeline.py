@@ -23,17 +23,8 @@ from ghostnet_tf.tflite.layer_report import IMAGES as LAYER_IMAGES
 from ghostnet_tf.tflite.layer_report import layer_errors, write_report
 from ghostnet_tf.tflite.metadata import with_metadata
 from ghostnet_tf.tflite.model_card import describe
-from ghostnet_tf.tflite.schemes import (
-    CALIBRATION_METHOD,
-    FILES,
-    QAT,
-    SCHEMES,
-    ConversionError,
-    convert,
-    converted,
-    form,
-    rearranged,
-)
+from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, FILES, QAT, SCHEMES, convert, form, rearranged
+from ghostnet_tf.tflite.tensorflow_converter import ConversionError, converted
 from ghostnet_tf.tflite.verify import Agreement, agreement, check_name, reference
 
 PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy")

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ghostnet_tf.commands import BadInput, flag
-from ghostnet_tf.tflite import schemes
-from ghostnet_tf.tflite.schemes import GRAPH, QAT, SCHEMES, ConversionError
+from ghostnet_tf.tflite import schemes, tensorflow_converter
+from ghostnet_tf.tflite.schemes import GRAPH, QAT, SCHEMES
+from ghostnet_tf.tflite.tensorflow_converter import ConversionError
 from ghostnet_tf.training.qat_settings import FILE
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def converted(
     from ghostnet_tf.tflite.quantize import quantized
 
     # Ranges first: they are of the layers' outputs, and what is rearranged keeps those of the halves, by their tensors.
-    ranged = with_learned_ranges(schemes.converted(model, SCHEMES["fp32"]), ranges)
+    ranged = with_learned_ranges(tensorflow_converter.converted(model, SCHEMES["fp32"]), ranges)
     return quantized(schemes.rearranged(ranged, schemes.form(graph, QAT.name)), input_type, output_type)
 
 

@@ -12,7 +12,8 @@ from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import with_logits
 from ghostnet_tf.tflite.graph import Graph
-from ghostnet_tf.tflite.schemes import FILES, ConversionError
+from ghostnet_tf.tflite.schemes import FILES
+from ghostnet_tf.tflite.tensorflow_converter import ConversionError
 
 BATCH = 32
 

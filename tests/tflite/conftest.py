@@ -11,7 +11,8 @@ import pytest
 from ghostnet_tf import GhostNet
 from ghostnet_tf.commands import written_whole
 from ghostnet_tf.tflite import calibrate
-from ghostnet_tf.tflite.schemes import GRAPH, SCHEMES, convert, converted, form, full_integer, rearranged
+from ghostnet_tf.tflite.schemes import GRAPH, SCHEMES, convert, form, full_integer, rearranged
+from ghostnet_tf.tflite.tensorflow_converter import converted
 from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.data import load_data
 

@@ -15,7 +15,8 @@ from ghostnet_tf.tflite import calibrate
 from ghostnet_tf.tflite import convert as command
 from ghostnet_tf.tflite.graph import Graph, read_graph
 from ghostnet_tf.tflite.quantize import quantized, with_ranges
-from ghostnet_tf.tflite.schemes import GRAPH, SCHEMES, convert, converted, form, rearranged
+from ghostnet_tf.tflite.schemes import GRAPH, SCHEMES, convert, form, rearranged
+from ghostnet_tf.tflite.tensorflow_converter import converted
 
 CLASSES = 10
 FAMILIES = {

@@ -8,7 +8,8 @@ from keras import layers
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import op_name, unpack
 from ghostnet_tf.tflite.normalization import normalized_by_convolution
-from ghostnet_tf.tflite.schemes import SCHEMES, convert, converted
+from ghostnet_tf.tflite.schemes import SCHEMES, convert
+from ghostnet_tf.tflite.tensorflow_converter import converted
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (8, 9, 8, 3), np.uint8)
 IMAGENET = layers.Rescaling([1 / 58.4, 1 / 57.1, 1 / 57.4], [-2.118, -2.036, -1.804])

@@ -6,7 +6,7 @@ import pytest
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import pack, unpack, with_logits, with_outputs
 from ghostnet_tf.tflite.graph import Graph, read_graph
-from ghostnet_tf.tflite.schemes import ConversionError
+from ghostnet_tf.tflite.tensorflow_converter import ConversionError
 from ghostnet_tf.tflite.verify import check_name
 
 # 16 blocks of 2 ghost modules (1x1 and depthwise convolution, concatenation), of which 7 have SE (mean, 2

@@ -8,7 +8,7 @@ import pytest
 
 from ghostnet_tf import commands
 from ghostnet_tf.commands import BadInput
-from ghostnet_tf.tflite import convert, pipeline, schemes
+from ghostnet_tf.tflite import convert, pipeline
 from ghostnet_tf.tflite.flatbuffer import op_name, replace_constant, unpack, values
 from ghostnet_tf.tflite.layer_report import layer_errors, layer_name, write_report
 
@@ -97,9 +97,11 @@ def test_the_command_writes_both(tmp_path, capsys, monkeypatch):
     x = keras.layers.Dense(10, activation="softmax", name="classifier")(keras.layers.GlobalAveragePooling2D()(x))
     keras.Model(image, x, name="little").save("little.keras")
     asked = ["--model", "little.keras", "--int8", "--calibration", "digits", "--calibration-method", "mse"]
-    converted = []
+    converted, of_tensorflow = [], pipeline.converted
     monkeypatch.setattr(
-        pipeline, "converted", lambda model, row: converted.append(row.name) or schemes.converted(model, row)
+        pipeline,
+        "converted",
+        lambda model, row: converted.append(row.name) or of_tensorflow(model, row),
     )
     assert convert.main([*asked, "--per-layer-report", "layers.csv"]) == commands.OK
     assert converted == ["fp32"]  # once, for the int8 file and to compare with

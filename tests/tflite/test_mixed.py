@@ -14,7 +14,8 @@ from ghostnet_tf.tflite.graph import read_graph
 from ghostnet_tf.tflite.layer_report import LayerError
 from ghostnet_tf.tflite.mixed import check_layers, misplaced, operations_of
 from ghostnet_tf.tflite.run_folder import read_run
-from ghostnet_tf.tflite.schemes import ConversionError, full_integer
+from ghostnet_tf.tflite.schemes import full_integer
+from ghostnet_tf.tflite.tensorflow_converter import ConversionError
 from ghostnet_tf.tflite.verify import agreement, reference
 
 LAYERS = ("border", "blocks_2", "blocks_5_ghost1_concat", "classifier")

@@ -9,7 +9,8 @@ from ghostnet_tf.models import ghostnet
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import op_name, unpack
 from ghostnet_tf.tflite.normalization import normalized_by_convolution
-from ghostnet_tf.tflite.schemes import SCHEMES, convert, converted
+from ghostnet_tf.tflite.schemes import SCHEMES, convert
+from ghostnet_tf.tflite.tensorflow_converter import converted
 
 IMAGES = np.random.default_rng(0).integers(0, 256, (4, 8, 8, 3), np.uint8)
 

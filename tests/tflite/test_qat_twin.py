@@ -23,7 +23,8 @@ from ghostnet_tf.tflite.flatbuffer import op_name, unpack, with_logits
 from ghostnet_tf.tflite.graph import read_graph
 from ghostnet_tf.tflite.qat import with_learned_ranges
 from ghostnet_tf.tflite.quantize import quantized
-from ghostnet_tf.tflite.schemes import GRAPH, QAT, SCHEMES, ConversionError, converted, form, rearranged
+from ghostnet_tf.tflite.schemes import GRAPH, QAT, SCHEMES, form, rearranged
+from ghostnet_tf.tflite.tensorflow_converter import ConversionError, converted
 from ghostnet_tf.training.qat_quantizers import LEGACY, classes
 from ghostnet_tf.training.qat_twin import Twin, fake_quantized, loaded
 

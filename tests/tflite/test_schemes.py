@@ -10,7 +10,8 @@ import tensorflow as tf
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite.flatbuffer import op_name, unpack
 from ghostnet_tf.tflite.quantize import with_ranges
-from ghostnet_tf.tflite.schemes import SCHEMES, ConversionError, convert, full_integer, to_quantize
+from ghostnet_tf.tflite.schemes import SCHEMES, convert, full_integer, to_quantize
+from ghostnet_tf.tflite.tensorflow_converter import ConversionError
 from ghostnet_tf.tflite.verify import agreement, reference
 
 
