@@ -9,7 +9,12 @@ from pathlib import Path
 from mkdocs.structure.files import File
 
 ROOT = Path(__file__).resolve().parents[1]
-ROOT_PAGES = {"README.md": "index.md", "CHANGELOG.md": "CHANGELOG.md", "CONTRIBUTING.md": "CONTRIBUTING.md"}
+ROOT_PAGES = {
+    "README.md": "index.md",
+    "CHANGELOG.md": "CHANGELOG.md",
+    "CONTRIBUTING.md": "CONTRIBUTING.md",
+    "ghostnet_tf/weights/ghost_resnet56_cifar10.md": "ghost_resnet56_cifar10.md",
+}
 LINK = re.compile(r"(?<=\]\()(?!https?:|#|mailto:)([^)#\s]+)")  # the path in [text](path#anchor)
 UNIT = re.compile(r"(?<=\d) (?=(?:%|MB|dB|ms|min|s) *\|)")  # between a number and its unit at the end of a cell
 
@@ -91,6 +96,8 @@ def model_zoo() -> str:
             "",
             "The images of ImageNet-1k are given out for non-commercial research; whether that binds weights trained",
             "on them is for you to judge.",
+            "",
+            "Ghost-ResNet-56 for CIFAR-10 needs no download: the package [has weights](ghost_resnet56_cifar10.md).",
             "",
         ]
     )

@@ -32,7 +32,7 @@ def test_every_package_is_listed():
 def test_data_files_are_listed():
     data = PROJECT["tool"]["setuptools"]["package-data"]
     listed = {file for package, patterns in data.items() for p in patterns for file in folder_of(package).glob(p)}
-    assert {file.suffix for file in listed} == {".html", ".toml", ".txt", ".typed"}
+    assert {file.suffix for file in listed} == {".html", ".md", ".safetensors", ".toml", ".txt", ".typed"}
     folders = [folder_of(package) for package in PROJECT["tool"]["setuptools"]["packages"]]
     unlisted = {
         file

@@ -21,9 +21,9 @@ def add_model_arguments(group, default: str = "ghostnet") -> None:
     )
     group.add_argument(
         "--weights",
-        metavar="imagenet|none|FILE",
-        help="of a network by name; by default ImageNet's where they are cached or the hub answers within 5 seconds, "
-        "else none",
+        metavar="imagenet|cifar10|none|FILE",
+        help="of a network by name; cifar10: the package's, of ghost_resnet56; by default those, or ImageNet's where "
+        "they are cached or the hub answers within 5 seconds, else none",
     )
     for name, option in OPTIONS.items():
         how = {"action": argparse.BooleanOptionalAction} if option.kind is bool else {"type": option.kind}

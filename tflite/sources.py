@@ -17,6 +17,8 @@ from ghostnet_tf.untrusted import DAMAGE, zip_archive
 if TYPE_CHECKING:
     import keras
 
+    from ghostnet_tf.weights import Carried
+
 HUB_TIMEOUT = 5.0  # seconds that the default, ImageNet weights if they can be had, may wait for the hub
 UNTRAINED = "untrained"
 DEFAULT = "ghostnet"  # of NETWORKS
@@ -155,17 +157,20 @@ def _network(model: str, args: Namespace) -> Source:
     name = _name(model, args)
     if args.weights == "none":
         return _untrained(model, args, "as asked")
+    with quiet():  # TensorFlow's import writes to the terminal
+        from ghostnet_tf.weights import WeightsUnavailable, carried
+
+    row = carried(model, args.weights)
+    if row is not None and (args.weights is not None or _default(row, args)):
+        return _from_package(row, args)
     if args.weights not in (None, "imagenet"):
         return _network_with(Path(args.weights), model, args)
-    with quiet():  # TensorFlow's import writes to the terminal
-        from ghostnet_tf.weights import WeightsUnavailable
-
     try:
         tag = _imagenet_tag(model, args)
     except ValueError as error:
         if args.weights == "imagenet":
             raise BadInput(str(error)) from error
-        return _untrained(model, args, "no ImageNet weights are known for these settings")
+        return _untrained(model, args, "no trained weights are known for these settings")
     try:
         file = published(tag)
     except WeightsUnavailable as error:
@@ -181,6 +186,24 @@ def _network(model: str, args: Namespace) -> Source:
         f"{name} with ImageNet weights, {tag}",
         lambda: _built(model, args, weights=file),
         labels=[name for _, name in imagenet_classes()],
+        license="Apache-2.0",
+    )
+
+
+def _default(row: "Carried", args: Namespace) -> bool:
+    """Whether the network that the arguments mean is the one with these weights."""
+    return settings(row.family, vars(args)) == NETWORKS[row.family].options and args.classes in (None, len(row.labels))
+
+
+def _from_package(row: "Carried", args: Namespace) -> Source:
+    name = _name(row.family, args)
+    return Source(
+        name,
+        _side(row.family, args),
+        row.tag,
+        f"{name} with the package's weights, trained on {row.tag}",
+        lambda: _built(row.family, args, weights=row.tag),
+        labels=row.labels,
         license="Apache-2.0",
     )
 
@@ -228,7 +251,7 @@ def _untrained(model: str, args: Namespace, why: str) -> Source:
 
 def _network_with(weights: Path, model: str, args: Namespace) -> Source:
     if not weights.is_file():
-        expected = "imagenet, none, or a .safetensors, .weights.h5, .keras, .pth or .index file"
+        expected = "imagenet, none, the package's own, or a .safetensors, .weights.h5, .keras, .pth or .index file"
         raise BadInput(f"expected --weights as {expected}. Received: {weights}, which is no file")
     name = _name(model, args)
     kind = next((end for end in (".weights.h5", ".pth.tar") if weights.name.endswith(end)), weights.suffix)
@@ -249,7 +272,7 @@ def _side(model: str, args: Namespace) -> tuple[int, int]:
     return size, size
 
 
-def _built(model: str, args: Namespace, weights: Path | None) -> "keras.Model":
+def _built(model: str, args: Namespace, weights: Path | str | None) -> "keras.Model":
     import keras
 
     from ghostnet_tf.models import BUILDERS

@@ -44,7 +44,7 @@ class RunConfig:
         model: A key of `networks.NETWORKS`.
         width, variant, depth, ratio, dw_size, dialect, ghost_ratio, mix: Its options, see `networks.OPTIONS`.
         dropout_rate: Before its classifier.
-        weights: Starting weights: `None`, `"imagenet"` or a file.
+        weights: Starting weights: `None`, `"imagenet"`, a file, or the tag of weights in the package.
         freeze_epochs: First epochs, in which only the classifier trains, see `freezing`; 0 for none.
         teacher: A `.keras` file to learn from beside the labels, see `distillation`.
         temperature: Of the softmax in which teacher and student are compared.

@@ -26,7 +26,7 @@ FLAGS = {
     "model": (str, f"one of {', '.join(networks.NETWORKS)}"),
     **{name: (option.kind, networks.option_help(name)) for name, option in networks.OPTIONS.items()},
     "dropout_rate": (float, "before the classifier (default: the model's)"),
-    "weights": (str, "starting weights: imagenet or a file"),
+    "weights": (str, "starting weights: imagenet, a file, or cifar10 of ghost_resnet56, which the package carries"),
     "freeze_epochs": (int, "first epochs, in which only the classifier trains; with --weights"),
     "teacher": (str, "a .keras file whose answers are learnt beside the labels"),
     "temperature": (commands.positive_float, "of the softmax in which teacher and student are compared"),

@@ -123,13 +123,31 @@ def published(weights, family: str, width: float, shape: tuple, **changed: bool)
         return weights
     from ghostnet_tf.weights import imagenet_tag
 
-    changed["input channels"] = shape[-1] != 3
     # Below it a bottleneck loses its stride and with it a convolution, see `downsampling_strides`.
     changed[f"input size (below {SMALL_SIZE // 2} pixels)"] = 1 in list(downsampling_strides(shape))[1:]
+    _check_unchanged("published", weights, shape, changed)
+    return imagenet_tag(family, width)
+
+
+def from_package(weights, family: str, shape: tuple, **changed: bool):
+    """`weights`, where the tag of weights in the package becomes their file; arguments as in `published`."""
+    if weights is None:
+        return None
+    from ghostnet_tf.weights import carried
+
+    row = carried(family, weights)
+    if row is None:
+        return weights
+    _check_unchanged("trained", weights, shape, changed)
+    return row.path
+
+
+def _check_unchanged(kind: str, weights: str, shape: tuple, changed: dict[str, bool]) -> None:
+    """Refuses a network that differs from the one with these weights."""
+    changed["input channels"] = shape[-1] != 3
     others = ", ".join(name for name, differs in changed.items() if differs)
     if others:
-        raise ValueError(f'Expected the published network with weights="imagenet". Received: other {others}')
-    return imagenet_tag(family, width)
+        raise ValueError(f'Expected the {kind} network with weights="{weights}". Received: other {others}')
 
 
 def model(inputs, outputs, name: str, weights: str | None, **loading) -> keras.Model:

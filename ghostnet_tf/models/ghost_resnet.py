@@ -50,10 +50,12 @@ def GhostResNet56(
 
     Args:
         ratio, dw_size: s and d of every module, see `GhostModule`.
+        weights: `"cifar10"` are in the package, trained for the default network: `weights/ghost_resnet56_cifar10.md`.
 
     The other arguments are those of `GhostNet`.
     """
     inputs, x = _build.inputs(input_shape, input_tensor, include_top, include_preprocessing)
+    weights = _build.from_package(weights, "ghost_resnet56", inputs.shape, ratio=ratio != 2, dw_size=dw_size != 3)
     x = ConvBN(RESNET56[0][0], 3, name="stem")(x)
     for stage, (filters, blocks, stride) in enumerate(RESNET56):
         for index in range(blocks):

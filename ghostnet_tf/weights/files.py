@@ -15,6 +15,7 @@ from ghostnet_tf.layers import GhostBottleneck
 from ghostnet_tf.layers.composite import variable_key
 from ghostnet_tf.untrusted import DAMAGE, first_line, printable
 from ghostnet_tf.weights import bridge
+from ghostnet_tf.weights.carried import FORMAT
 from ghostnet_tf.weights.hub import WeightsUnavailable
 from ghostnet_tf.weights.keras_file import load_keras, reading, tensor_shapes
 from ghostnet_tf.weights.tf_names import from_tf, tf_name
@@ -59,7 +60,9 @@ def read(path: Path, model: keras.Model, names: Callable[[str], str]) -> Source:
             key = ours.get(name, name)
             values[key] = from_tf(value, key)
         return Source(values, clips=True, padding="same")
-    tensors = _torch_file(path) if path.name.endswith(TORCH) else _safetensors(path)
+    tensors, native = (_torch_file(path), False) if path.name.endswith(TORCH) else _safetensors(path)
+    if native:
+        return Source(tensors, bridge.values_clip(tensors, model), None)
     ours = {names(key): key for key in {**variables, **dict.fromkeys(HEAD)}}
     values = {}
     for name, value in tensors.items():
@@ -75,18 +78,21 @@ def _of(model: keras.Model) -> Source:
     return Source(values, bridge.clips(model), bridge.strided_padding(model))
 
 
-def _safetensors(path: Path) -> dict[str, np.ndarray]:
-    from safetensors import SafetensorError
+def _safetensors(path: Path) -> tuple[dict[str, np.ndarray], bool]:
+    """The tensors, and whether their names and layouts are ours."""
+    from safetensors import SafetensorError, safe_open
     from safetensors.numpy import load_file
 
     try:
         tensors = load_file(path)
+        with safe_open(path, framework="np") as file:
+            native = (file.metadata() or {}).get("format") == FORMAT
     except (SafetensorError, *DAMAGE) as error:  # the others on types that NumPy does not have
         raise _unreadable(path, error) from error
     for name, value in tensors.items():
         if np.iscomplexobj(value):
             raise _unreadable(path, ValueError(f"{printable(name)} has complex numbers"))
-    return tensors
+    return tensors, native
 
 
 def _torch_file(path: Path) -> dict[str, np.ndarray]:
