@@ -16,7 +16,7 @@ import math  # noqa: E402
 
 from ghostnet_tf import commands  # noqa: E402
 from ghostnet_tf.commands import BadInput, write_text, written_whole  # noqa: E402
-from ghostnet_tf.networks import NETWORKS, full_name  # noqa: E402
+from ghostnet_tf.networks import NETWORKS  # noqa: E402
 from ghostnet_tf.training.history import read_metrics  # noqa: E402
 
 EXAMPLES = """\
@@ -74,7 +74,7 @@ def command(argv: list[str] | None = None) -> int:
     from ghostnet_tf.training.runs import load_run
 
     config = load_run(args.model)
-    if config.network != full_name(config.model, NETWORKS[config.model].options):
+    if config.options != NETWORKS[config.model].options:
         raise BadInput(f"expected a network with its default options. Received: {config.network}")
     if config.data not in SOURCES:
         raise BadInput(f"expected a run on {', '.join(SOURCES)}. Received: {config.data}")

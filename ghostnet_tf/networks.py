@@ -16,12 +16,14 @@ class Network:
         options: The settings of `OPTIONS` that the builder takes, with its defaults.
         dropout_rate: The builder's default.
         size: Pixels a side that it was designed for.
+        carried: Data set of the weights that the package has for it, see `weights.carried`; `None` for no weights.
     """
 
     builder: str
     options: Mapping[str, Any]
     dropout_rate: float = 0.0
     size: int = 224
+    carried: str | None = None
 
 
 @dataclass(frozen=True)
@@ -62,7 +64,7 @@ NETWORKS = {
     "g_ghost_regnetx": Network("GGhostRegNetX", _VARIANT, 0.2),
     "regnetx": Network("RegNetX", _VARIANT),
     "ghost_vgg16": Network("GhostVGG16", _GHOST, size=32),
-    "ghost_resnet56": Network("GhostResNet56", _GHOST, size=32),
+    "ghost_resnet56": Network("GhostResNet56", _GHOST, size=32, carried="cifar10"),
     "ghost_resnet50": Network("GhostResNet50", _GHOST),
     # To compare with, see `ghostnet_tf.models.comparisons`.
     "mobilenetv2": Network("MobileNetV2", _WIDTH),

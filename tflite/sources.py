@@ -157,14 +157,15 @@ def _network(model: str, args: Namespace) -> Source:
     name = _name(model, args)
     if args.weights == "none":
         return _untrained(model, args, "as asked")
+    own = NETWORKS[model].carried
+    if args.weights not in (None, "imagenet", own):
+        return _network_with(Path(args.weights), model, args)
     with quiet():  # TensorFlow's import writes to the terminal
         from ghostnet_tf.weights import WeightsUnavailable, carried
 
     row = carried(model, args.weights)
-    if row is not None and (args.weights is not None or _default(row, args)):
+    if row is not None and (args.weights == own or _default(row, args)):
         return _from_package(row, args)
-    if args.weights not in (None, "imagenet"):
-        return _network_with(Path(args.weights), model, args)
     try:
         tag = _imagenet_tag(model, args)
     except ValueError as error:

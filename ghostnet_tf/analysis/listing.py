@@ -26,14 +26,13 @@ def command(argv: list[str] | None = None) -> int:
 
     with quiet():  # TensorFlow's import writes to the terminal
         from ghostnet_tf.analysis.complexity import aligned
-        from ghostnet_tf.weights import list_weights
-        from ghostnet_tf.weights.carried import CARRIED
+        from ghostnet_tf.weights import carried, list_weights
 
     options = [(name, " ".join(f"{flag(o)} {v}" for o, v in row.options.items())) for name, row in NETWORKS.items()]
     print(aligned([("--model", "options and their defaults"), *options], left=2))
     weights = [(tag, row.family, f"{row.width:g}", f"{row.top1:.2f}") for tag, row in list_weights().items()]
     print(f"\n{aligned([('weights', 'model', 'width', 'top-1'), *weights], left=2)}")
-    for row in CARRIED:
+    for row in filter(None, map(carried, NETWORKS)):
         print(f"\n{row.tag}: weights of {row.family} in the package, {row.card.name} beside them")
     return commands.OK
 

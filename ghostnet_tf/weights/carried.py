@@ -1,7 +1,10 @@
 """Trained weights that are part of the package, each with a model card; `benchmarks/carry.py` makes both."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+
+from ghostnet_tf.networks import NETWORKS
 
 FORMAT = "ghostnet_tf"  # in a file's metadata: names and layouts are those of this package, not PyTorch's
 
@@ -28,7 +31,7 @@ class Carried:
         """What it was trained with, what it reaches and where its limits are."""
         return self.path.with_suffix(".md")
 
-    @property
+    @cached_property
     def labels(self) -> list[str]:
         """Class names by index."""
         from safetensors import safe_open
@@ -37,10 +40,7 @@ class Carried:
             return file.metadata()["labels"].split("\n")
 
 
-CARRIED = (Carried("ghost_resnet56", "cifar10"),)
-
-
 def carried(family: str, tag: object = None) -> Carried | None:
-    """The row of a network with that tag, by default its first one, or `None`."""
-    rows = (row for row in CARRIED if row.family == family and (tag is None or row.tag == tag))
-    return next(rows, None)
+    """The weights of a network, if the package has some and `tag` names them or is `None`."""
+    known = NETWORKS[family].carried
+    return Carried(family, known) if known is not None and tag in (None, known) else None

@@ -81,11 +81,10 @@ def _of(model: keras.Model) -> Source:
 def _safetensors(path: Path) -> tuple[dict[str, np.ndarray], bool]:
     """The tensors, and whether their names and layouts are ours."""
     from safetensors import SafetensorError, safe_open
-    from safetensors.numpy import load_file
 
     try:
-        tensors = load_file(path)
         with safe_open(path, framework="np") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no dictionary
             native = (file.metadata() or {}).get("format") == FORMAT
     except (SafetensorError, *DAMAGE) as error:  # the others on types that NumPy does not have
         raise _unreadable(path, error) from error
