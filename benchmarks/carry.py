@@ -81,6 +81,9 @@ def command(argv: list[str] | None = None) -> int:
     if not (args.model / "model.keras").is_file():
         raise BadInput(f"expected a finished run. Received: {args.model}, without model.keras")
     runs = lineage(args.model)
+    for run in runs:
+        if load_run(run).keep == "best":
+            raise BadInput(f"expected weights of the last epoch, which no held-out image chose. Received: {run}'s best")
     from ghostnet_tf.quiet import quiet, start_tensorflow
 
     start_tensorflow()

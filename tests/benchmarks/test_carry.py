@@ -59,6 +59,7 @@ def test_weights_and_card(run, tmp_path, carry, capsys):
     [
         ({"ratio": 3}, "expected a network with its default options. Received: ghost_resnet56_s3"),
         ({"data": "digits"}, "expected a run on cifar10. Received: digits"),
+        ({"keep": "best"}, "expected weights of the last epoch"),
     ],
 )
 def test_other_runs_are_refused(settings, message, run, carry, capsys):

@@ -1,4 +1,4 @@
-"""The pages' Kotlin names what Android, MediaPipe and LiteRT have, and where a compiler is at hand, it compiles."""
+"""The pages' Kotlin names what Android, MediaPipe and LiteRT have, and where a compiler is at hand, it runs."""
 
 import importlib.util
 import re
@@ -61,25 +61,36 @@ def test_libraries_are_pinned_and_litert_is_the_one_that_is_tested_here():
 
 
 @pytest.mark.skipif(COMPILER is None or not shutil.which("java"), reason="needs Java and a compiler: make test-kotlin")
-def test_it_compiles(tmp_path):
-    """Against declarations of these interfaces, in one go: types, arguments, names, nullability."""
+def test_it_runs(tmp_path):
+    """Compiled in one go (types, arguments, names, nullability) against these interfaces, and called by main.kt."""
     for number, package in enumerate(PACKAGES):
         (tmp_path / f"api{number}.kt").write_text(package, encoding="utf-8")
     android = blocks(ROOT / "docs/android.md")
     (readme,) = blocks(ROOT / "README.md")
     imports = "\n".join({line for block in android for line in block.splitlines() if line.startswith("import ")})
-    sources = {"readme": f"{imports}\nfun inAnActivity(context: Context, bitmap: Bitmap) {{\n{readme}}}\n"}
+    types = "import com.google.mediapipe.tasks.components.containers.Category"
+    signature = "fun inAnActivity(context: Context, bitmap: Bitmap): Category"
+    sources = {"readme": f"{imports}\n{types}\n{signature} {{\n{readme}return best\n}}\n"}
+    calls = []
     for number, block in enumerate(android):
-        gradle = "dependencies {" in block
-        inside = f"import org.gradle.kotlin.dsl.dependencies\nfun gradle{number}() {{\n{block}}}\n"
-        sources[f"android{number}"] = inside if gradle else block
+        if "dependencies {" in block:
+            block = f"import org.gradle.kotlin.dsl.dependencies\nfun gradle{number}() {{\n{block}}}\n"
+            calls.append(f"gradle{number}()")
+        sources[f"android{number}"] = block
+    main = (ROOT / "tests/kotlin/main.kt").read_text(encoding="utf-8")
+    for name, text in (("INT8", "int8"), ("FP16", "fp16")):
+        main = main.replace(name, artefacts.stem("ghostnet_100", (224, 224), "photos") + f"_{text}.tflite")
+    sources["main"] = main.replace("GRADLE", "\n".join(calls))
     for name, source in sources.items():
         (tmp_path / f"{name}.kt").write_text(source, encoding="utf-8")
     jars = sorted(Path(COMPILER.submodule_search_locations[0], "jars").glob("*.jar"))
     (library,) = (jar for jar in jars if jar.name.startswith("kotlin-stdlib-"))
     compiler = ["java", "-cp", ":".join(map(str, jars)), "org.jetbrains.kotlin.cli.jvm.K2JVMCompiler"]
-    options = ["-no-stdlib", "-no-reflect", "-nowarn", "-classpath", str(library), "-d", str(tmp_path / "classes")]
+    classes = tmp_path / "classes"
+    options = ["-no-stdlib", "-no-reflect", "-nowarn", "-classpath", str(library), "-d", str(classes)]
     files = sorted(map(str, tmp_path.glob("*.kt")))
     done = subprocess.run([*compiler, *options, *files], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "classes" / "PhotoClassifier.class").is_file()
+    done = subprocess.run(["java", "-cp", f"{classes}:{library}", "MainKt"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == re.findall(r'implementation\("([^"]+)"\)', "".join(android))
