@@ -9,10 +9,12 @@ from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
-from ghostnet_tf.tflite.flatbuffer import pack, short_name, unpack, with_outputs
+from ghostnet_tf.tflite.flatbuffer import op_name, pack, short_name, unpack, with_outputs
 from ghostnet_tf.tflite.mixed import nodes_of
 from ghostnet_tf.tflite.normalization import with_borders
 from ghostnet_tf.tflite.ranges import METHODS, Activation
+
+WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 @dataclass(frozen=True)
@@ -120,9 +122,35 @@ def quantized(content: bytes, input_type: str, output_type: str, float_layers: I
     from tensorflow.lite.python.convert import mlir_quantize
 
     with quiet():
-        return mlir_quantize(
+        result = mlir_quantize(
             content,
             input_data_type=tf.dtypes.as_dtype(input_type),
             output_data_type=tf.dtypes.as_dtype(output_type),
             denylisted_nodes=nodes_of(unpack(content), float_layers),
         )
+    return compact(result)
+
+
+def compact(content: bytes) -> bytes:
+    """The same file with fewer bytes beside its constants, which are 5 % of an int8 Ghost-ResNet-56.
+
+    An operation's constants have the name of what they are to it, since its output has the layer's; activations share
+    the empty buffer, which has number 0 in every file.
+    """
+    model = unpack(content)
+    graph = model.subgraphs[0]
+    constants = [tensor for tensor in graph.tensors if model.buffers[tensor.buffer].data is not None]
+    for tensor in constants:
+        tensor.name = b"constant"
+    for operator in graph.operators:
+        for place, name in ((1, b"weights"), (2, b"bias")):
+            if op_name(model, operator) in WITH_WEIGHTS and len(operator.inputs) > place:
+                graph.tensors[operator.inputs[place]].name = name
+    used = {0, *(tensor.buffer for tensor in constants), *(entry.buffer for entry in model.metadata or [])}
+    numbers = {old: new for new, old in enumerate(sorted(used))}
+    for tensor in graph.tensors:
+        tensor.buffer = numbers.get(tensor.buffer, 0)
+    for entry in model.metadata or []:
+        entry.buffer = numbers[entry.buffer]
+    model.buffers = [model.buffers[old] for old in numbers]
+    return pack(model)

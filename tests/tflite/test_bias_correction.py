@@ -64,7 +64,6 @@ def test_only_biases_change_and_logits_drift_less(small_files, small_to_quantize
             changed.add(id(one))
     kinds = {t.type for t in plain.subgraphs[0].tensors if id(plain.buffers[t.buffer]) in changed}
     assert kinds == {2}  # int32
-    assert len(files[1]) < 0.97 * len(files[0])  # zero points, all 0, are stored once
 
     expected = TFLiteModel(with_logits(small_files["fp32"])).predict(images)
     drifts = [np.abs((TFLiteModel(with_logits(file)).predict(images) - expected).mean(axis=0)) for file in files]
