@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
 import csv  # noqa: E402
+import itertools  # noqa: E402
 import json  # noqa: E402
 import shlex  # noqa: E402
 import subprocess  # noqa: E402
@@ -35,7 +36,7 @@ EXAMPLES = """\
 
 SCRIPT = "training/train.py"
 KEYS = ("title", "about", "order", "paper", "hours", "settings", "members")  # of a study's file
-PLACES = ("--data-dir", "--csv")  # flags that say where something lies, not what is trained
+PLACES = ("--data-dir", "--csv", "--overwrite")  # flags that say where something lies, not what is trained
 # Of a row of --csv: `curve` is the accuracy on the held-out images after each epoch.
 COLUMNS = ("date", "data", "network", "parameters", "multiply_adds", "epochs", "minutes", "top1", "images", "curve")
 COLUMNS += ("command",)
@@ -154,14 +155,12 @@ def _words(setting: str, value: object) -> list[str]:
     return [flag(setting), ",".join(map(str, value)) if isinstance(value, list) else str(value)]
 
 
-def essence(command: Sequence[str]) -> list[str]:
-    """The words of a command that say what it trains."""
+def essence(command: Sequence[str]) -> list[tuple[str, ...]]:
+    """What a command trains: its flags, each with its values, in an order of their own."""
     words = list(command)
-    for name in PLACES:
-        if name in words:
-            place = words.index(name)
-            del words[place : place + 2]
-    return words
+    starts = [place for place, word in enumerate(words) if word.startswith("--")]
+    flags = (tuple(words[start:end]) for start, end in itertools.pairwise([*starts, len(words)]))
+    return sorted(each for each in flags if each[0] not in PLACES)
 
 
 def row_of(table: Path, member: Member) -> dict[str, str] | None:

@@ -111,7 +111,9 @@ def test_every_member_of_every_study_has_a_network(study, monkeypatch):
     monkeypatch.chdir(ROOT)
     args = study.parser().parse_args([])
     studies = [study.read_study(path, args) for path in sorted(args.studies.glob("*.toml"))]
-    configs = {each.config.network: each.config for one in studies for each in one.members.values()}
+    configs = {
+        each.config.network: replace(each.config, weights=None) for one in studies for each in one.members.values()
+    }
     with keras.StatelessScope(initialize_variables=False):
         parameters = {name: fit.build(config, 10).count_params() for name, config in configs.items()}
     keras.utils.clear_session()  # or the next scope would initialize what was built here
@@ -126,6 +128,9 @@ def test_a_command_is_the_settings_of_a_member(study, places, tmp_path):
     assert other.folder == tmp_path / "runs" / "digits_ghost_vgg16_s4_3"
     moved = [*one.command, "--data-dir", "elsewhere/"]
     assert study.essence(moved) == study.essence(one.command) != study.essence(other.command)
+    first, *flags = one.command
+    turned = [word for pair in reversed(list(zip(flags[1::2], flags[2::2], strict=False))) for word in pair]
+    assert study.essence([first, flags[0], *turned]) == study.essence([first, *flags[: len(turned) + 1]])
 
 
 def test_a_run_with_other_settings_is_begun_anew(study, places):
