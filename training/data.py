@@ -98,8 +98,10 @@ def _folder(folder: Path, size: int, seed: int, record: dict[str, list[str]] | N
         counts = np.bincount(splits["train"].labels, minlength=len(labels))
         single = [label for label, count in zip(labels, counts, strict=True) if count < 2]
         if single:
+            more = f" and {len(single) - 5} more" if len(single) > 5 else ""
             raise BadInput(
-                f"expected at least 2 photos a class, to hold some out. Received: one in {', '.join(single)}"
+                "expected at least 2 photos a class, to hold some out; add photos or leave such classes out. "
+                f"Received: one in {', '.join(single[:5])}{more}"
             )
         kept, held_out = _split_photos(splits["train"].labels, seed)
         splits = {"train": splits["train"].subset(kept), "val": splits["train"].subset(held_out)}

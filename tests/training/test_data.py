@@ -1,3 +1,5 @@
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -82,6 +84,14 @@ def test_folders_without_classes_are_refused(tmp_path, draw_photos, make, messag
     make(tmp_path, draw_photos)
     with pytest.raises(BadInput, match=message):
         load_data(str(tmp_path), size=32)
+
+
+def test_of_many_classes_with_one_photo_a_few_are_named(tmp_path, draw_photos):
+    draw_photos(tmp_path, 1)
+    for number in range(10):
+        shutil.copytree(tmp_path / "red", tmp_path / f"red {number}")
+    with pytest.raises(BadInput, match=r"Received: one in blue, green, red, red 0, red 1 and 8 more$"):
+        load_data(str(tmp_path))
 
 
 def test_classes_that_training_lacks_are_refused(tmp_path, draw_photos):
