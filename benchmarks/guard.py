@@ -70,18 +70,18 @@ def counts(content: bytes) -> dict[str, object]:
         "multiply_adds": multiply_adds(content),
         "partitions": list(graph.partitions),
         "outside": dict(sorted(graph.outside.items())),
-        "bytes": bytes_without_names(content),
+        "bytes": len(content),
     }
 
 
-def bytes_without_names(content: bytes) -> int:
-    """Of a file whose tensors have none: theirs are scopes of Keras and TensorFlow and differ by installation."""
+def without_names(content: bytes) -> bytes:
+    """The file without its tensors' names, which are scopes of Keras and TensorFlow and differ by installation."""
     from ghostnet_tf.tflite.flatbuffer import pack, unpack
 
     model = unpack(content)
     for tensor in model.subgraphs[0].tensors:
         tensor.name = b""
-    return len(pack(model))
+    return pack(model)
 
 
 def converted() -> dict[str, bytes]:
@@ -164,7 +164,7 @@ def command(argv: list[str] | None = None) -> int:
     found = {
         "tensorflow": tf.__version__,
         "cpu": processor(),
-        "files": {name: counts(content) for name, content in files.items()},
+        "files": {name: counts(without_names(content)) for name, content in files.items()},
         "time_to_fp32": relative_times(files),
     }
     if args.record:

@@ -143,9 +143,10 @@ def compact(content: bytes) -> bytes:
     for tensor in constants:
         tensor.name = b"constant"
     for operator in graph.operators:
-        for place, name in ((1, b"weights"), (2, b"bias")):
-            if op_name(model, operator) in WITH_WEIGHTS and len(operator.inputs) > place:
-                graph.tensors[operator.inputs[place]].name = name
+        if op_name(model, operator) in WITH_WEIGHTS:
+            for index, name in zip(operator.inputs[1:3], (b"weights", b"bias"), strict=False):
+                if index >= 0 and graph.tensors[index].name == b"constant":  # neither left out nor computed
+                    graph.tensors[index].name = name
     used = {0, *(tensor.buffer for tensor in constants), *(entry.buffer for entry in model.metadata or [])}
     numbers = {old: new for new, old in enumerate(sorted(used))}
     for tensor in graph.tensors:

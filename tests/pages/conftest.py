@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Callable
 from http.server import HTTPServer
 from pathlib import Path
-from types import SimpleNamespace
+from types import ModuleType, SimpleNamespace
 
 import keras
 import pytest
@@ -29,7 +29,6 @@ from ghostnet_tf.training import train
 
 ROOT = Path(__file__).resolve().parents[2]
 BIN = Path(sys.executable).parent
-IMAGENET = "imagenet.weights.h5"
 
 MADE: set[str] = set()  # targets of make that have run
 
@@ -114,9 +113,12 @@ class Terminal:
         patch: Undoes at the end of the test what is changed for a command.
 
     Attributes:
+        imagenet: The file that stands for the published weights.
         opened: Addresses that were opened in a browser.
         installed: What `pip` was to install.
     """
+
+    imagenet = "imagenet.weights.h5"
 
     def __init__(self, folder: Path, patch: pytest.MonkeyPatch):
         self.folder, self.patch, self.opened, self.installed = folder, patch, [], []
@@ -178,15 +180,21 @@ class Terminal:
         """With patterns as the files that they stand for, in order."""
         return [path for word in words for path in (sorted(map(str, Path().glob(word))) if "*" in word else [word])]
 
+    def loaded(self, file: str) -> ModuleType:
+        """A script of the folder as a module."""
+        name = Path(file).stem
+        spec = importlib.util.spec_from_file_location(name, self.folder / file)
+        module = importlib.util.module_from_spec(spec)
+        self.patch.setitem(sys.modules, name, module)  # dataclasses look their module up
+        spec.loader.exec_module(module)
+        return module
+
     def _script(self, file: str, words: list[str]) -> None:
         name = Path(file).stem
         if name in COMMANDS and file.split("/")[0] in ("training", "tflite"):
             self._command(name, *words)
             return
-        spec = importlib.util.spec_from_file_location(name, self.folder / file)
-        module = importlib.util.module_from_spec(spec)
-        self.patch.setitem(sys.modules, name, module)  # dataclasses look their module up
-        spec.loader.exec_module(module)
+        module = self.loaded(file)
         if name in STAND_INS:
             STAND_INS[name](module, self.patch)
         if name == "browser":
@@ -201,7 +209,7 @@ class Terminal:
 
     def _ends(self, main: Callable[[list[str]], int], name: str, words: list[str]) -> None:
         few = [] if {"--selftest", "--resume"} & {*words} else FEWER.get(name, "").split()
-        words = [IMAGENET if word == "imagenet" else word for word in words]
+        words = [self.imagenet if word == "imagenet" else word for word in words]
         code = main([*words, *few])
         without_gpu = {"--check-gpu"} & {*words} or words[:2] == ["--device", "gpu"]
         assert code == OK or (code == MISSING and without_gpu), (name, words, code)

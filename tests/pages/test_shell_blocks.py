@@ -31,7 +31,6 @@ BLOCKS = [
 ]
 NOT_COPIED = (".*", "__pycache__", "*.egg-info", "build", "dist", "exports", "runs", "site", "tests")
 PHOTOS = "ghostnet_100_224_photos"  # a run's files, as the pages call them
-IMAGENET = "imagenet.weights.h5"  # stands for the published weights
 STUDY = """\
 title = "A few photos"
 settings = {data = "photos", model = "ghostnet", width = 0.1, size = 32, epochs = 1, warmup_epochs = 0, batch_size = 4}
@@ -85,7 +84,9 @@ def prepared(small, terminal_in, tiny_file, tmp_path_factory) -> Path:
     (checkout / "benchmarks/studies/fashion.toml").write_text(STUDY)
     recipe = checkout / "training/recipes/finetune.toml"
     recipe.write_text(
-        recipe.read_text().replace('"imagenet"', f'"{IMAGENET}"').replace("freeze_epochs = 5", "freeze_epochs = 1")
+        recipe.read_text()
+        .replace('"imagenet"', f'"{terminal_in.imagenet}"')
+        .replace("freeze_epochs = 5", "freeze_epochs = 1")
     )
     venv.create(checkout / ".venv")
     programs = checkout / "bin"
@@ -109,13 +110,13 @@ def prepared(small, terminal_in, tiny_file, tmp_path_factory) -> Path:
     shutil.copy(checkout / "photos/cat/1.jpg", checkout / "photo.jpg")
     Image.open(checkout / "photo.jpg").save(checkout / "photo.png")
     keras.utils.set_random_seed(0)
-    ghostnet_tf.GhostNet(input_shape=(224, 224, 3)).save_weights(checkout / IMAGENET)
+    ghostnet_tf.GhostNet(input_shape=(224, 224, 3)).save_weights(checkout / terminal_in.imagenet)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(checkout)
         terminal_in(checkout, patch).run(
             f"""
-            python training/train.py --data photos/ --weights {IMAGENET} --output runs/photos
+            python training/train.py --data photos/ --weights {terminal_in.imagenet} --output runs/photos
             python training/train.py --data cifar10 --model ghostnet --size 32 --output runs/cifar10
             python training/train.py --data cifar10 --model ghost_resnet56 --ratio 1 --size 32 \\
               --output runs/studies/cifar10_ghost_resnet56_s1_20
@@ -169,7 +170,7 @@ def terminal(prepared, terminal_in, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_a_block_runs(block, terminal, monkeypatch):
-    if "docs/browser.py" in block and not any(map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))):
+    if "docs/browser.py" in block and terminal.loaded("docs/browser.py").find() is None:
         pytest.skip("takes a picture of a page: needs Chromium")
     monkeypatch.setattr(webbrowser, "open", terminal.opened.append)
     terminal.run(block)
