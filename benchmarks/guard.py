@@ -43,14 +43,14 @@ def parser() -> commands.ArgumentParser:
 
 def multiply_adds(content: bytes) -> int:
     """Of a `.tflite` file's convolutions and matrix products."""
-    from ghostnet_tf.tflite.flatbuffer import op_name, unpack
+    from ghostnet_tf.tflite.flatbuffer import WEIGHTED, op_name, unpack
 
     model = unpack(content)
     graph = model.subgraphs[0]
     total = 0
     for operator in graph.operators:
         name = op_name(model, operator)
-        if name not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+        if name not in WEIGHTED:
             continue
         weights = graph.tensors[operator.inputs[1]].shape
         outputs = math.prod(int(side) for side in graph.tensors[operator.outputs[0]].shape)

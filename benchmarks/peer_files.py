@@ -57,14 +57,14 @@ def is_made(name: str, network: str, folder: Path, manifest: dict) -> bool:
 
 def parameters(content: bytes) -> int:
     """Of a `.tflite` file's convolutions and matrix products: weights and biases."""
-    from ghostnet_tf.tflite.flatbuffer import op_name, unpack
+    from ghostnet_tf.tflite.flatbuffer import WEIGHTED, op_name, unpack
 
     model = unpack(content)
     graph = model.subgraphs[0]
     read = [
         int(index)
         for operator in graph.operators
-        if op_name(model, operator) in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
+        if op_name(model, operator) in WEIGHTED
         for index in operator.inputs[1:]
         if index >= 0
     ]

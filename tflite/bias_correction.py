@@ -8,10 +8,8 @@ applied to its mean input, which calibration knows. Later layers need no second 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from ghostnet_tf.tflite.flatbuffer import op_name, pack, paired, replace_constant, unpack, values
+from ghostnet_tf.tflite.flatbuffer import WEIGHTED, op_name, pack, paired, replace_constant, unpack, values
 from ghostnet_tf.tflite.quantize import Calibration
-
-WEIGHTED = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 def with_corrected_biases(content: bytes, float_content: bytes, calibration: Calibration) -> bytes:

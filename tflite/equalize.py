@@ -10,7 +10,7 @@ activation against the reader's weights, are those of Xiao et al., "SmoothQuant"
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from ghostnet_tf.tflite.flatbuffer import op_name, pack, replace_constant, unpack, values
+from ghostnet_tf.tflite.flatbuffer import WEIGHTED, op_name, pack, replace_constant, unpack, values
 from ghostnet_tf.tflite.quantize import Calibration
 
 GREATEST = 64.0  # factor between a channel and the geometric mean of all: beyond it, float rounding would show
@@ -53,7 +53,7 @@ def _readers(model: schema.ModelT, index: int, start: int = 0) -> list[Reader] |
         if index not in operator.inputs:
             continue
         kind = op_name(model, operator)
-        if kind in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"):
+        if kind in WEIGHTED:
             channels, taken = (graph.tensors[read].shape[-1] for read in operator.inputs[:2])
             if kind != "DEPTHWISE_CONV_2D" and taken != channels:
                 return None  # groups, or a flattened map

@@ -10,6 +10,12 @@ from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf.litert.flatbuffer import OP_NAMES, TYPE_NAMES, unpack
 
+WEIGHTED = (
+    "CONV_2D",
+    "DEPTHWISE_CONV_2D",
+    "FULLY_CONNECTED",
+)  # the operations that read weights, and behind them a bias
+
 
 class _Builder(flatbuffers.Builder):
     """Places bytes at multiples of 16, as the schema wants of weights and its generated Python does not do.

@@ -9,12 +9,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel
-from ghostnet_tf.tflite.flatbuffer import op_name, pack, short_name, unpack, with_outputs
+from ghostnet_tf.tflite.flatbuffer import WEIGHTED, op_name, pack, short_name, unpack, with_outputs
 from ghostnet_tf.tflite.mixed import nodes_of
 from ghostnet_tf.tflite.normalization import with_borders
 from ghostnet_tf.tflite.ranges import METHODS, Activation
-
-WITH_WEIGHTS = ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")
 
 
 @dataclass(frozen=True)
@@ -143,7 +141,7 @@ def compact(content: bytes) -> bytes:
     for tensor in constants:
         tensor.name = b"constant"
     for operator in graph.operators:
-        if op_name(model, operator) in WITH_WEIGHTS:
+        if op_name(model, operator) in WEIGHTED:
             for index, name in zip(operator.inputs[1:3], (b"weights", b"bias"), strict=False):
                 if index >= 0 and graph.tensors[index].name == b"constant":  # neither left out nor computed
                     graph.tensors[index].name = name
