@@ -102,6 +102,39 @@ def add_buffer(model: schema.ModelT, data: np.ndarray) -> int:
     return len(model.buffers) - 1
 
 
+def add_constant(model: schema.ModelT, data: np.ndarray, name: bytes) -> int:
+    """Adds a constant tensor of 32-bit floats or integers; gives its index."""
+    tensor = schema.TensorT()
+    tensor.name, tensor.type = name, {"f": schema.TensorType.FLOAT32, "i": schema.TensorType.INT32}[data.dtype.kind]
+    tensor.shape, tensor.buffer = np.array(data.shape, np.int32), add_buffer(model, data)
+    tensors = model.subgraphs[0].tensors
+    tensors.append(tensor)
+    return len(tensors) - 1
+
+
+def add_like(model: schema.ModelT, index: int, shape: Iterable[int], suffix: str) -> int:
+    """Adds a tensor that an operation is to write: like another one, in another shape; gives its index."""
+    tensors = model.subgraphs[0].tensors
+    tensor = copy.copy(tensors[index])
+    tensor.name, tensor.buffer = tensor.name + f"_{suffix}".encode(), 0
+    tensor.shape, tensor.shapeSignature = np.array(list(shape), np.int32), None
+    tensors.append(tensor)
+    return len(tensors) - 1
+
+
+def reshape(model: schema.ModelT, before: int, after: int) -> schema.OperatorT:
+    """An operation that gives the values of one tensor the shape of another."""
+    sides = np.array(model.subgraphs[0].tensors[after].shape, np.int32)
+    constant = add_constant(model, sides, model.subgraphs[0].tensors[after].name + b"/shape")
+    operator = schema.OperatorT()
+    operator.opcodeIndex = opcode(model, schema.BuiltinOperator.RESHAPE)
+    operator.inputs, operator.outputs = np.array([before, constant], np.int32), np.array([after], np.int32)
+    options = schema.ReshapeOptionsT()
+    options.newShape = sides
+    operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.ReshapeOptions, options
+    return operator
+
+
 def paired(model: schema.ModelT, quantized: schema.ModelT) -> list[tuple[schema.OperatorT, schema.OperatorT]]:
     """The operations of a float file, each with its own in the int8 file that was made of it.
 

@@ -13,7 +13,7 @@ import re
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from ghostnet_tf.tflite.flatbuffer import add_buffer, drop_unused, op_name, opcode, pack, unpack, values
+from ghostnet_tf.tflite.flatbuffer import add_constant, drop_unused, op_name, opcode, pack, unpack, values
 
 FLOAT32 = schema.TensorType.FLOAT32
 NONE = schema.ActivationFunctionType.NONE
@@ -48,13 +48,14 @@ def normalized_by_convolution(content: bytes, by_first: bool = False) -> bytes:
 
 
 def with_borders(model: schema.ModelT, image: int) -> list[int]:
-    """The image, and what it is after each constant border that it gets, which has to have the same scale."""
+    """The image, and what it is after each constant border and reshape that it gets: all have the same scale."""
     graph = model.subgraphs[0]
     found = [image]
     made = {int(output) for operator in graph.operators for output in operator.outputs}
     for operator in graph.operators:
         others = {int(index) for index in operator.inputs} - {found[-1]}
-        if op_name(model, operator) == "CONCATENATION" and found[-1] in operator.inputs and not others & made:
+        moved = op_name(model, operator) in ("CONCATENATION", "RESHAPE")
+        if moved and found[-1] in operator.inputs and not others & made:
             found.append(int(operator.outputs[0]))
     return found
 
@@ -62,8 +63,8 @@ def with_borders(model: schema.ModelT, image: int) -> list[int]:
 def _by_depthwise(model: schema.ModelT, product, addition, scale: np.ndarray, offset: np.ndarray) -> None:
     """Makes of the addition a depthwise convolution of the image."""
     name = model.subgraphs[0].tensors[addition.outputs[0]].name
-    kernel = _add_constant(model, scale.reshape(1, 1, 1, -1), name + b"/scale")
-    bias = _add_constant(model, offset, name + b"/offset")
+    kernel = add_constant(model, scale.reshape(1, 1, 1, -1), name + b"/scale")
+    bias = add_constant(model, offset, name + b"/offset")
     addition.opcodeIndex = opcode(model, schema.BuiltinOperator.DEPTHWISE_CONV_2D)
     addition.inputs = np.array([product.inputs[0], kernel, bias], np.int32)
     options = schema.DepthwiseConv2DOptionsT()
@@ -102,9 +103,9 @@ def _by_reader(model: schema.ModelT, product, addition, scale: np.ndarray, offse
     graph.operators[at : at + 1] = written
     if pad:
         graph.operators.remove(pad)
-    kernel = _add_constant(model, (weights * scale).astype(np.float32), graph.tensors[reader.inputs[1]].name)
+    kernel = add_constant(model, (weights * scale).astype(np.float32), graph.tensors[reader.inputs[1]].name)
     shift = (weights.astype(np.float64) @ offset).sum(axis=(1, 2))
-    shifted = _add_constant(model, (bias + shift).astype(np.float32), graph.tensors[reader.inputs[2]].name)
+    shifted = add_constant(model, (bias + shift).astype(np.float32), graph.tensors[reader.inputs[2]].name)
     reader.inputs = np.array([image, kernel, shifted], np.int32)
     reader.builtinOptions.padding = schema.Padding.VALID
     return True
@@ -148,7 +149,7 @@ def _bordered(
             block = shape.copy()
             block[axis] = number
             filled = np.broadcast_to(border, block).astype(np.float32)
-            side.append(_add_constant(model, filled, f"{name}/of{len(written)}_{len(before)}".encode()))
+            side.append(add_constant(model, filled, f"{name}/of{len(written)}_{len(before)}".encode()))
     output = copy.copy(tensors[image])
     output.name, output.buffer, output.shapeSignature = f"{name}/concat".encode(), 0, None
     output.shape = shape
@@ -196,12 +197,3 @@ def _constant(model: schema.ModelT, index: int, channels: int) -> np.ndarray | N
         return None
     stored = values(model, tensor).astype(np.float32).ravel()
     return np.broadcast_to(stored, channels) if len(stored) in (1, channels) else None
-
-
-def _add_constant(model: schema.ModelT, data: np.ndarray, name: bytes) -> int:
-    tensor = schema.TensorT()
-    tensor.name, tensor.type, tensor.buffer = name, FLOAT32, add_buffer(model, data)
-    tensor.shape = np.array(data.shape, np.int32)
-    graph = model.subgraphs[0]
-    graph.tensors.append(tensor)
-    return len(graph.tensors) - 1

@@ -19,6 +19,7 @@ from ghostnet_tf.tflite.flatbuffer import add_buffer, drop_unused, op_name, opco
 
 NONE = schema.ActivationFunctionType.NONE
 LANES = 8  # channels that XNNPACK's kernels compute at once: parts of other sizes would leave some idle
+FEW = 12  # filters up to which a second convolution and an addition take ARM fewer instructions than the copies
 APART = ("DEPTHWISE_CONV_2D", "PAD", "MEAN", "MUL")  # keep channels apart
 
 
@@ -32,6 +33,13 @@ def without_concatenations(content: bytes) -> bytes:
 def with_late_concatenations(content: bytes) -> bytes:
     """The float file with each concatenation behind the depthwise convolution with a stride that is its only reader."""
     rewriter = _Late(unpack(content))
+    rewriter.run()
+    return pack(rewriter.model)
+
+
+def with_narrow_sums(content: bytes) -> bytes:
+    """The float file without the concatenations whose only reader is a pointwise convolution of few filters."""
+    rewriter = _Narrow(unpack(content))
     rewriter.run()
     return pack(rewriter.model)
 
@@ -266,3 +274,18 @@ class _Late(_Rewriter):
             written = copy.copy(self.whole[output])
             written.inputs, written.outputs = np.array(self.parts.pop(output), np.int32), operator.outputs
             self.written.append(written)
+
+
+class _Narrow(_Rewriter):
+    """The same pass where additions of few channels come in for copies of many."""
+
+    def _gates_of(self, index: int, sizes: list[int]) -> dict[int, list[int]] | None:
+        """No gates, but `None` if anything else reads a tensor than such a convolution."""
+        readers = self.readers.get(index, [])
+        if index in self.graph.outputs or len(readers) != 1 or op_name(self.model, readers[0]) != "CONV_2D":
+            return None
+        weights = self.graph.tensors[readers[0].inputs[1]]
+        filters, *window, channels = map(int, weights.shape)
+        floats = weights.type == schema.TensorType.FLOAT32 and self.model.buffers[weights.buffer].data is not None
+        few = floats and window == [1, 1] and channels == sum(sizes) and filters <= FEW
+        return {} if few else None

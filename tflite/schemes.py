@@ -167,12 +167,18 @@ class Form:
 
     Attributes:
         first_normalizes: Whether the first convolution normalizes the image, rather than one of its own.
+        paired_columns: Whether the first convolution reads two columns of the image as one, where it can.
         concatenations: Of ghost modules: `"plain"`, `"late"` or `"none"`.
+        broadcast_gates: Whether GhostNetV2's gates are multiplied by rows, rather than brought to full size.
+        floats: Whether it has what would round in integers: sums of few channels for concatenations, tanh for sigmoids.
         wide_kernels: Whether 1x1 convolutions keep XNNPACK's wide kernel on ARM.
     """
 
     first_normalizes: bool
+    paired_columns: bool
     concatenations: str
+    broadcast_gates: bool
+    floats: bool
     wide_kernels: bool
 
 
@@ -182,27 +188,35 @@ def form(graph: str, scheme: str) -> Form:
     Of int8 it is that of the float file that is quantized: wide kernels are for floats, and would be reshapes for
     nothing. Quantization-aware training rounds the normalized image, so its files have a tensor of that.
     """
-    late = graph in ("late", "arm")
+    late, floats = graph in ("late", "arm"), scheme == "fp32"
     return Form(
         first_normalizes=late and scheme != QAT.name,
+        paired_columns=late and scheme != QAT.name,
         concatenations="late" if late else {"plain": "plain", "optimized": "none"}[graph],
-        wide_kernels=graph == "arm" and scheme == "fp32",
+        broadcast_gates=late,
+        floats=late and floats,
+        wide_kernels=graph == "arm" and floats,
     )
 
 
 def rearranged(content: bytes, wanted: Form) -> bytes:
     """What `converted` gives, with the normalization in a convolution and in another form."""
+    from ghostnet_tf.tflite import gates, paired_columns, rewrite
     from ghostnet_tf.tflite.normalization import normalized_by_convolution
+    from ghostnet_tf.tflite.wide_kernels import with_wide_kernels
 
     content = normalized_by_convolution(content, by_first=wanted.first_normalizes)
-    if wanted.concatenations != "plain":
-        from ghostnet_tf.tflite.rewrite import with_late_concatenations, without_concatenations
-
-        content = {"late": with_late_concatenations, "none": without_concatenations}[wanted.concatenations](content)
-    if wanted.wide_kernels:
-        from ghostnet_tf.tflite.wide_kernels import with_wide_kernels
-
-        content = with_wide_kernels(content)
+    concatenated = {"late": rewrite.with_late_concatenations, "none": rewrite.without_concatenations}
+    steps = (
+        wanted.paired_columns and paired_columns.with_paired_columns,
+        concatenated.get(wanted.concatenations),
+        wanted.broadcast_gates and gates.with_broadcast_gates,
+        wanted.floats and rewrite.with_narrow_sums,
+        wanted.floats and gates.with_tanh_gates,
+        wanted.wide_kernels and with_wide_kernels,
+    )
+    for step in filter(None, steps):
+        content = step(content)
     return content
 
 

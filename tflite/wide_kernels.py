@@ -6,12 +6,10 @@ eight. A stride down a map of one row leaves nothing out but keeps it one: so th
 behind it. Measured for ai-edge-litert 2.3, see docs/benchmarks.md.
 """
 
-import copy
-
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from ghostnet_tf.tflite.flatbuffer import add_buffer, op_name, opcode, pack, unpack
+from ghostnet_tf.tflite.flatbuffer import add_like, op_name, pack, reshape, unpack
 
 KERNEL, NARROW = 8, 2  # output channels of XNNPACK's two kernels of fp32 matrix products on ARM
 WASTED = 0.01  # share of the channels that may be computed for nothing before it takes the narrow one
@@ -29,11 +27,11 @@ def with_wide_kernels(content: bytes) -> bytes:
         image, output = int(operator.inputs[0]), int(operator.outputs[0])
         shapes = [tuple(map(int, graph.tensors[index].shape)) for index in (image, output)]
         rows = [(1, 1, height * width, channels) for _, height, width, channels in shapes]
-        row, result = (_like(model, index, shape) for index, shape in zip((image, output), rows, strict=True))
+        row, result = (add_like(model, index, shape, "row") for index, shape in zip((image, output), rows, strict=True))
         operator.inputs = np.array([row, *operator.inputs[1:]], np.int32)
         operator.outputs = np.array([result], np.int32)
         operator.builtinOptions.strideH, operator.builtinOptions.padding = 2, schema.Padding.VALID
-        written += [_reshape(model, image, row), operator, _reshape(model, result, output)]
+        written += [reshape(model, image, row), operator, reshape(model, result, output)]
     graph.operators = written
     return pack(model)
 
@@ -60,30 +58,3 @@ def _is_narrow(model: schema.ModelT, operator: schema.OperatorT) -> bool:
         and outputs > KERNEL  # below, a convolution gets the narrow one as well
         and takes_narrow_kernel(int(outputs))
     )
-
-
-def _like(model: schema.ModelT, index: int, shape: tuple[int, ...]) -> int:
-    """Another tensor of the same values in another shape; gives its index."""
-    tensors = model.subgraphs[0].tensors
-    tensor = copy.copy(tensors[index])
-    tensor.name, tensor.shape, tensor.shapeSignature = tensor.name + b"_row", np.array(shape, np.int32), None
-    tensor.buffer = 0
-    tensors.append(tensor)
-    return len(tensors) - 1
-
-
-def _reshape(model: schema.ModelT, before: int, after: int) -> schema.OperatorT:
-    tensors = model.subgraphs[0].tensors
-    sides = np.array(tensors[after].shape, np.int32)
-    constant = schema.TensorT()
-    constant.name, constant.type = tensors[after].name + b"/shape", schema.TensorType.INT32
-    constant.shape, constant.buffer = np.array([len(sides)], np.int32), add_buffer(model, sides)
-    tensors.append(constant)
-    operator = schema.OperatorT()
-    operator.opcodeIndex = opcode(model, schema.BuiltinOperator.RESHAPE)
-    operator.inputs = np.array([before, len(tensors) - 1], np.int32)
-    operator.outputs = np.array([after], np.int32)
-    options = schema.ReshapeOptionsT()
-    options.newShape = sides
-    operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.ReshapeOptions, options
-    return operator

@@ -67,7 +67,7 @@ def test_int8_takes_bytes_as_they_are_and_is_nearer_to_float():
     for graph in ("plain", "late"):
         content = convert(model, "int8", representative_dataset=IMAGES, graph=graph)
         errors[graph] = np.sqrt(np.mean(np.square(TFLiteModel(content).predict(IMAGES) - expected)))
-    assert kinds(content) == ["CONCATENATION", "CONCATENATION", "CONV_2D"]
+    assert kinds(content) == ["CONCATENATION", "CONCATENATION", "RESHAPE", "CONV_2D"]
     graph = unpack(content).subgraphs[0]
     images = [tensor for tensor in graph.tensors if len(tensor.shape) == 4 and tensor.shape[0] == 1][:5]
     steps = [tensor.quantization for tensor in images if tensor.shape[3] == 3 and tensor.quantization.scale is not None]
