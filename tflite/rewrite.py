@@ -19,7 +19,6 @@ from ghostnet_tf.tflite.flatbuffer import add_buffer, drop_unused, op_name, opco
 
 NONE = schema.ActivationFunctionType.NONE
 LANES = 8  # channels that XNNPACK's kernels compute at once: parts of other sizes would leave some idle
-FEW = 12  # filters up to which a second convolution and an addition take ARM fewer instructions than the copies
 APART = ("DEPTHWISE_CONV_2D", "PAD", "MEAN", "MUL")  # keep channels apart
 
 
@@ -37,9 +36,9 @@ def with_late_concatenations(content: bytes) -> bytes:
     return pack(rewriter.model)
 
 
-def with_narrow_sums(content: bytes) -> bytes:
+def with_narrow_sums(content: bytes, most_filters: float) -> bytes:
     """The float file without the concatenations whose only reader is a pointwise convolution of few filters."""
-    rewriter = _Narrow(unpack(content))
+    rewriter = _Narrow(unpack(content), most_filters)
     rewriter.run()
     return pack(rewriter.model)
 
@@ -277,7 +276,15 @@ class _Late(_Rewriter):
 
 
 class _Narrow(_Rewriter):
-    """The same pass where additions of few channels come in for copies of many."""
+    """The same pass where additions of few channels come in for copies of many.
+
+    Attributes:
+        most_filters: Of the convolution that is to become a sum.
+    """
+
+    def __init__(self, model: schema.ModelT, most_filters: float):
+        super().__init__(model)
+        self.most_filters = most_filters
 
     def _gates_of(self, index: int, sizes: list[int]) -> dict[int, list[int]] | None:
         """No gates, but `None` if anything else reads a tensor than such a convolution."""
@@ -287,5 +294,5 @@ class _Narrow(_Rewriter):
         weights = self.graph.tensors[readers[0].inputs[1]]
         filters, *window, channels = map(int, weights.shape)
         floats = weights.type == schema.TensorType.FLOAT32 and self.model.buffers[weights.buffer].data is not None
-        few = floats and window == [1, 1] and channels == sum(sizes) and filters <= FEW
+        few = floats and window == [1, 1] and channels == sum(sizes) and filters <= self.most_filters
         return {} if few else None

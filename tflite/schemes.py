@@ -1,5 +1,7 @@
 """The schemes of conversion, and `convert`, from a Keras model to the bytes of a `.tflite` file."""
 
+import functools
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,14 +21,18 @@ CALIBRATION_METHODS = {
     "mse": "of least mean square error of rounding and clipping",
 }
 GRAPHS = {
-    "arm": "the fastest on ARM: late, and in fp32 1x1 convolutions in the form for which XNNPACK has its fast kernel",
-    "late": "the fastest on x86: ghost modules concatenate their halves behind a depthwise convolution with a stride, "
-    "where one follows, and the first convolution normalizes; differs from arm in fp32 alone",
+    "arm": "the fastest on ARM; in fp32, 1x1 convolutions have the form for which XNNPACK has its fast kernel",
+    "late": "the fastest on x86; in fp32, additions come in for more concatenations. Both concatenate the halves of a "
+    "ghost module behind a depthwise convolution with a stride, and normalize in the first convolution",
     "plain": "they concatenate at once, as in Keras; LiteRT can then resize the input, to several images too",
     "optimized": "the halves stay apart where that is exact; fp32 and int8 only",
 }
 GRAPH = "arm"  # where the processors differ, the files are for phones: see docs/benchmarks.md
 REWRITTEN = {"optimized": ("fp32", "int8")}  # schemes of the graphs that are not for all
+MOST_FILTERS = {
+    "arm": 8,
+    "late": math.inf,
+}  # up to which an addition takes less than the copies: see docs/benchmarks.md
 CALIBRATION_METHOD = "mse"  # the best of them by measurement, see docs/quantization.md
 
 
@@ -170,7 +176,8 @@ class Form:
         paired_columns: Whether the first convolution reads two columns of the image as one, where it can.
         concatenations: Of ghost modules: `"plain"`, `"late"` or `"none"`.
         broadcast_gates: Whether GhostNetV2's gates are multiplied by rows, rather than brought to full size.
-        floats: Whether it has what would round in integers: sums of few channels for concatenations, tanh for sigmoids.
+        most_filters: Of a convolution that becomes a sum of two, without the concatenation before it; 0 for none.
+        tanh_gates: Whether GhostNetV2's sigmoids are tanh.
         wide_kernels: Whether 1x1 convolutions keep XNNPACK's wide kernel on ARM.
     """
 
@@ -178,7 +185,8 @@ class Form:
     paired_columns: bool
     concatenations: str
     broadcast_gates: bool
-    floats: bool
+    most_filters: float
+    tanh_gates: bool
     wide_kernels: bool
 
 
@@ -186,7 +194,8 @@ def form(graph: str, scheme: str) -> Form:
     """The form that `graph`, a key of `GRAPHS`, means for `scheme`, a key of `FILES`.
 
     Of int8 it is that of the float file that is quantized: wide kernels are for floats, and would be reshapes for
-    nothing. Quantization-aware training rounds the normalized image, so its files have a tensor of that.
+    nothing; sums and tanh would round more often. Quantization-aware training rounds the normalized image, so its files
+    have a tensor of that.
     """
     late, floats = graph in ("late", "arm"), scheme == "fp32"
     return Form(
@@ -194,7 +203,8 @@ def form(graph: str, scheme: str) -> Form:
         paired_columns=late and scheme != QAT.name,
         concatenations="late" if late else {"plain": "plain", "optimized": "none"}[graph],
         broadcast_gates=late,
-        floats=late and floats,
+        most_filters=MOST_FILTERS.get(graph, 0) if floats else 0,
+        tanh_gates=late and floats,
         wide_kernels=graph == "arm" and floats,
     )
 
@@ -211,8 +221,8 @@ def rearranged(content: bytes, wanted: Form) -> bytes:
         wanted.paired_columns and paired_columns.with_paired_columns,
         concatenated.get(wanted.concatenations),
         wanted.broadcast_gates and gates.with_broadcast_gates,
-        wanted.floats and rewrite.with_narrow_sums,
-        wanted.floats and gates.with_tanh_gates,
+        wanted.most_filters and functools.partial(rewrite.with_narrow_sums, most_filters=wanted.most_filters),
+        wanted.tanh_gates and gates.with_tanh_gates,
         wanted.wide_kernels and with_wide_kernels,
     )
     for step in filter(None, steps):
