@@ -127,8 +127,8 @@ def convert(
             channel.
         equalization: For int8: whether channels of one activation are brought to like ranges, where the network
             stays the same by that.
-        graph: A key of `GRAPHS`, see docs/benchmarks.md. What is rearranged needs weights in 32 bits: an fp16 file is
-            the same in each of its graphs, a dynamic one differs where the converter left weights in floats.
+        graph: A key of `GRAPHS`, see docs/benchmarks.md. Most of what is rearranged needs weights in 32 bits: fp16
+            files differ in GhostNetV2's gates alone, dynamic ones also where the converter left weights in floats.
         float_layers: For int8: layers to leave in float, by their names in Keras; a block's name means all of it.
 
     Returns:
