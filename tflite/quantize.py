@@ -94,8 +94,6 @@ def with_ranges(content: bytes, images: Iterable[np.ndarray] | Calibration, meth
         elif low == high == 0:
             high = 1  # never active: any scale serves, but none (0) is refused by XNNPACK
         set_range(model.subgraphs[0].tensors[index], low, high)
-    for tensor in model.subgraphs[0].tensors:
-        tensor.name = short_name(tensor.name.decode()).encode()  # long ones are 2 % of an int8 GhostNet
     return pack(model)
 
 
@@ -119,12 +117,15 @@ def quantized(content: bytes, input_type: str, output_type: str, float_layers: I
     import tensorflow as tf
     from tensorflow.lite.python.convert import mlir_quantize
 
+    model = unpack(content)
+    for tensor in model.subgraphs[0].tensors:
+        tensor.name = short_name(tensor.name.decode()).encode()  # long ones are 2 % of an int8 GhostNet
     with quiet():
         result = mlir_quantize(
-            content,
+            pack(model),
             input_data_type=tf.dtypes.as_dtype(input_type),
             output_data_type=tf.dtypes.as_dtype(output_type),
-            denylisted_nodes=nodes_of(unpack(content), float_layers),
+            denylisted_nodes=nodes_of(model, float_layers),
         )
     return compact(result)
 

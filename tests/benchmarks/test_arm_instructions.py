@@ -32,7 +32,7 @@ def content() -> bytes:
     x = keras.layers.Conv2D(8, 1)(image)
     x = keras.layers.Concatenate()([x, keras.layers.DepthwiseConv2D(3, padding="same")(x)])
     x = keras.layers.Add()([keras.layers.Conv2D(8, 1)(x), image])
-    return convert(keras.Model(image, x), "fp32")
+    return convert(keras.Model(image, x), "fp32", graph="plain")
 
 
 def test_blocks_that_were_translated_twice_count_once_each(arm):
