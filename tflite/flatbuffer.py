@@ -10,6 +10,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf.litert.flatbuffer import OP_NAMES, TYPE_NAMES, unpack
 
+NONE = schema.ActivationFunctionType.NONE
 WEIGHTED = (
     "CONV_2D",
     "DEPTHWISE_CONV_2D",
@@ -77,6 +78,17 @@ def values(model: schema.ModelT, tensor: schema.TensorT) -> np.ndarray:
     return stored.view(TYPE_NAMES[tensor.type]).reshape(tensor.shape)
 
 
+def holds_floats(model: schema.ModelT, index: int) -> bool:
+    """Whether a tensor is a constant of 32-bit floats."""
+    tensor = model.subgraphs[0].tensors[index]
+    return tensor.type == schema.TensorType.FLOAT32 and model.buffers[tensor.buffer].data is not None
+
+
+def maker(model: schema.ModelT, index: int) -> schema.OperatorT | None:
+    """The operation that writes a tensor; `None` of a constant or an input."""
+    return next((operator for operator in model.subgraphs[0].operators if index in operator.outputs), None)
+
+
 def replace_constant(model: schema.ModelT, operator: schema.OperatorT, position: int, data: np.ndarray) -> None:
     """Gives one operation other values in a constant input of it; operations that shared the constant keep theirs."""
     graph = model.subgraphs[0]
@@ -120,6 +132,19 @@ def add_like(model: schema.ModelT, index: int, shape: Iterable[int], suffix: str
     tensor.shape, tensor.shapeSignature = np.array(list(shape), np.int32), None
     tensors.append(tensor)
     return len(tensors) - 1
+
+
+def elementwise(
+    model: schema.ModelT, kind: str, inputs: Iterable[int], output: int, activation: int = NONE
+) -> schema.OperatorT:
+    """A sum (`kind` is ADD) or a product (MUL) of two tensors."""
+    operator = schema.OperatorT()
+    operator.opcodeIndex = opcode(model, getattr(schema.BuiltinOperator, kind))
+    operator.inputs, operator.outputs = np.array(list(inputs), np.int32), np.array([output], np.int32)
+    operator.builtinOptionsType = getattr(schema.BuiltinOptions, f"{kind.title()}Options")
+    operator.builtinOptions = getattr(schema, f"{kind.title()}OptionsT")()
+    operator.builtinOptions.fusedActivationFunction = activation
+    return operator
 
 
 def reshape(model: schema.ModelT, before: int, after: int) -> schema.OperatorT:
@@ -192,6 +217,18 @@ def opcode(model: schema.ModelT, builtin: int) -> int:
     code.version = 1
     model.operatorCodes.append(code)
     return len(model.operatorCodes) - 1
+
+
+def drop_unread(model: schema.ModelT) -> None:
+    """Removes operations whose outputs nothing reads, and what was there for them alone."""
+    graph = model.subgraphs[0]
+    while True:
+        read = {int(index) for operator in graph.operators for index in operator.inputs} | set(map(int, graph.outputs))
+        kept = [operator for operator in graph.operators if read & set(map(int, operator.outputs))]
+        if len(kept) == len(graph.operators):
+            break
+        graph.operators = kept
+    drop_unused(model)
 
 
 def drop_unused(model: schema.ModelT) -> None:

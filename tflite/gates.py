@@ -12,9 +12,13 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf.tflite.flatbuffer import (
+    NONE,
     add_constant,
     add_like,
-    drop_unused,
+    drop_unread,
+    elementwise,
+    holds_floats,
+    maker,
     op_name,
     opcode,
     pack,
@@ -23,8 +27,6 @@ from ghostnet_tf.tflite.flatbuffer import (
     unpack,
     values,
 )
-
-NONE = schema.ActivationFunctionType.NONE
 
 
 def with_broadcast_gates(content: bytes) -> bytes:
@@ -50,7 +52,7 @@ def with_broadcast_gates(content: bytes) -> bytes:
             product,
             reshape(model, parts[2], output),
         ]
-    _drop_unread(model)
+    drop_unread(model)
     return pack(model)
 
 
@@ -72,8 +74,8 @@ def with_tanh_gates(content: bytes) -> bytes:
         half = add_constant(model, np.array([0.5], np.float32), graph.tensors[output].name + b"/half")
         operator.opcodeIndex = opcode(model, schema.BuiltinOperator.TANH)
         operator.outputs = np.array(steps[:1], np.int32)
-        written.append(_with_number(model, "MUL", steps[0], half, steps[1]))
-        written.append(_with_number(model, "ADD", steps[1], half, output))
+        written.append(elementwise(model, "MUL", (steps[0], half), steps[1]))
+        written.append(elementwise(model, "ADD", (steps[1], half), output))
     graph.operators = written
     return pack(model)
 
@@ -102,7 +104,7 @@ def _maker(model: schema.ModelT, reader: schema.OperatorT, index: int | None = N
     index = reader.inputs[0] if index is None else index
     if index in graph.outputs or sum(index in other.inputs for other in graph.operators) > 1:
         return None
-    return next((operator for operator in graph.operators if index in operator.outputs), None)
+    return maker(model, index)
 
 
 def _may_halve(model: schema.ModelT, operator: schema.OperatorT) -> bool:
@@ -110,33 +112,8 @@ def _may_halve(model: schema.ModelT, operator: schema.OperatorT) -> bool:
     if op_name(model, operator) not in ("CONV_2D", "DEPTHWISE_CONV_2D") or len(operator.inputs) < 3:
         return False
     tensors = model.subgraphs[0].tensors
-    stored = [tensors[index] for index in operator.inputs[1:3]]
     return (
         operator.builtinOptions.fusedActivationFunction == NONE
-        and all(
-            each.type == schema.TensorType.FLOAT32 and model.buffers[each.buffer].data is not None for each in stored
-        )
+        and all(holds_floats(model, index) for index in operator.inputs[1:3])
         and np.prod(tensors[operator.outputs[0]].shape[1:3]) > 1
     )
-
-
-def _with_number(model: schema.ModelT, kind: str, before: int, number: int, after: int) -> schema.OperatorT:
-    """A sum or product of a tensor and a number."""
-    operator = schema.OperatorT()
-    operator.opcodeIndex = opcode(model, getattr(schema.BuiltinOperator, kind))
-    operator.inputs, operator.outputs = np.array([before, number], np.int32), np.array([after], np.int32)
-    operator.builtinOptionsType = getattr(schema.BuiltinOptions, f"{kind.title()}Options")
-    operator.builtinOptions = getattr(schema, f"{kind.title()}OptionsT")()
-    return operator
-
-
-def _drop_unread(model: schema.ModelT) -> None:
-    """Removes operations whose outputs nothing reads, and what was there for them alone."""
-    graph = model.subgraphs[0]
-    while True:
-        read = {int(index) for operator in graph.operators for index in operator.inputs} | set(map(int, graph.outputs))
-        kept = [operator for operator in graph.operators if read & set(map(int, operator.outputs))]
-        if len(kept) == len(graph.operators):
-            break
-        graph.operators = kept
-    drop_unused(model)

@@ -13,10 +13,20 @@ import re
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from ghostnet_tf.tflite.flatbuffer import add_constant, drop_unused, op_name, opcode, pack, unpack, values
+from ghostnet_tf.tflite.flatbuffer import (
+    NONE,
+    add_constant,
+    drop_unread,
+    holds_floats,
+    maker,
+    op_name,
+    opcode,
+    pack,
+    unpack,
+    values,
+)
 
 FLOAT32 = schema.TensorType.FLOAT32
-NONE = schema.ActivationFunctionType.NONE
 BYTES = (0, 255)  # of an image: in int8, a border outside of them would be clipped
 
 
@@ -41,9 +51,7 @@ def normalized_by_convolution(content: bytes, by_first: bool = False) -> bytes:
     if not (by_first and _by_reader(model, product, addition, *constants)):
         _by_depthwise(model, product, addition, *constants)
     graph.operators.remove(product)
-    read = {int(index) for operator in graph.operators for index in operator.inputs} | set(graph.outputs)
-    graph.operators = [operator for operator in graph.operators if read & {int(index) for index in operator.outputs}]
-    drop_unused(model)
+    drop_unread(model)
     return pack(model)
 
 
@@ -182,16 +190,15 @@ def _reader(model: schema.ModelT, index: int, kind: str | None = None) -> schema
 
 def _stored(model: schema.ModelT, index: int) -> np.ndarray | None:
     """A constant of 32-bit floats; `None` if it is anything else."""
-    tensor = model.subgraphs[0].tensors[index]
-    return values(model, tensor) if tensor.type == FLOAT32 and model.buffers[tensor.buffer].data is not None else None
+    return values(model, model.subgraphs[0].tensors[index]) if holds_floats(model, index) else None
 
 
 def _constant(model: schema.ModelT, index: int, channels: int) -> np.ndarray | None:
     """A number for each channel, of a constant stored in 32 or 16 bits; `None` if it is anything else."""
     graph = model.subgraphs[0]
-    made_by = [operator for operator in graph.operators if index in operator.outputs]
-    if made_by and op_name(model, made_by[0]) == "DEQUANTIZE":
-        index = made_by[0].inputs[0]
+    made_by = maker(model, index)
+    if made_by and op_name(model, made_by) == "DEQUANTIZE":
+        index = made_by.inputs[0]
     tensor = graph.tensors[index]
     if tensor.type not in (FLOAT32, schema.TensorType.FLOAT16) or model.buffers[tensor.buffer].data is None:
         return None

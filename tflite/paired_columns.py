@@ -8,7 +8,18 @@ already: a reshape, a window of half the width with a column of zeros, and a str
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from ghostnet_tf.tflite.flatbuffer import add_constant, add_like, drop_unused, op_name, pack, reshape, unpack, values
+from ghostnet_tf.tflite.flatbuffer import (
+    add_constant,
+    add_like,
+    drop_unused,
+    holds_floats,
+    maker,
+    op_name,
+    pack,
+    reshape,
+    unpack,
+    values,
+)
 from ghostnet_tf.tflite.normalization import with_borders
 
 STEP = 4  # channels that fill one step of XNNPACK's kernels
@@ -45,8 +56,7 @@ def _reads_pairs(model: schema.ModelT, operator: schema.OperatorT) -> bool:
     tensors, options = model.subgraphs[0].tensors, operator.builtinOptions
     image, weights = (tensors[index] for index in operator.inputs[:2])
     return (
-        weights.type == schema.TensorType.FLOAT32
-        and model.buffers[weights.buffer].data is not None
+        holds_floats(model, operator.inputs[1])
         and weights.shape[3] == image.shape[3] < STEP
         and weights.shape[2] % 2 == 1
         and options.strideW == 2
@@ -58,7 +68,7 @@ def _reads_pairs(model: schema.ModelT, operator: schema.OperatorT) -> bool:
 def _widened(model: schema.ModelT, image: int) -> bool:
     """Gives the image one more column, which only zeros of the window meet; `False` if it has no border of columns."""
     graph = model.subgraphs[0]
-    made_by = next((operator for operator in graph.operators if image in operator.outputs), None)
+    made_by = maker(model, image)
     if made_by is None or made_by.builtinOptions.axis != 2:
         return False
     columns = [index for index in map(int, made_by.inputs) if graph.tensors[index].shape[2] == 1]

@@ -11,13 +11,24 @@ quarter is left to copy, and nothing comes in for it.
 
 import copy
 import itertools
+from collections.abc import Iterable
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from ghostnet_tf.tflite.flatbuffer import add_buffer, drop_unused, op_name, opcode, pack, unpack, values
+from ghostnet_tf.tflite.flatbuffer import (
+    NONE,
+    add_buffer,
+    add_like,
+    drop_unused,
+    elementwise,
+    holds_floats,
+    op_name,
+    pack,
+    unpack,
+    values,
+)
 
-NONE = schema.ActivationFunctionType.NONE
 LANES = 8  # channels that XNNPACK's kernels compute at once: parts of other sizes would leave some idle
 APART = ("DEPTHWISE_CONV_2D", "PAD", "MEAN", "MUL")  # keep channels apart
 
@@ -142,7 +153,7 @@ class _Rewriter:
         weights, bias = (self._constant(index) for index in operator.inputs[1:3])
         activation = operator.builtinOptions.fusedActivationFunction
         ends = np.cumsum([self.graph.tensors[part].shape[-1] for part in parts])
-        terms = []
+        terms, whole = [], self.graph.tensors[operator.outputs[0]].shape
         for number, (part, kernel) in enumerate(zip(parts, np.split(weights, ends[:-1], axis=3), strict=True)):
             constants = [
                 self._add_constant(operator.inputs[1], kernel, number),
@@ -154,8 +165,8 @@ class _Rewriter:
         total = terms[0]
         for number, term in enumerate(terms[1:], 1):
             last = number == len(terms) - 1
-            output = int(operator.outputs[0]) if last else self._add_tensor(operator.outputs[0], None, f"sum{number}")
-            self.written.append(self._addition([total, term], output, activation if last else NONE))
+            output = int(operator.outputs[0]) if last else self._add_tensor(operator.outputs[0], whole, f"sum{number}")
+            self.written.append(elementwise(self.model, "ADD", (total, term), output, activation if last else NONE))
             total = output
 
     def _apart(self, operator: schema.OperatorT) -> None:
@@ -203,14 +214,11 @@ class _Rewriter:
         self.graph.tensors[index].buffer = add_buffer(self.model, data)
         return index
 
-    def _add_tensor(self, like: int, shape: tuple[int, ...] | None, suffix: str) -> int:
-        tensor = copy.copy(self.graph.tensors[like])
-        tensor.name = tensor.name + f"_{suffix}".encode()
-        tensor.shapeSignature = None
-        if shape is not None:
-            tensor.shape = np.array(shape, np.int32)
-        self.graph.tensors.append(tensor)
-        return len(self.graph.tensors) - 1
+    def _add_tensor(self, like: int, shape: Iterable[int], suffix: str) -> int:
+        """As `add_like`, in the other one's buffer."""
+        index = add_like(self.model, like, shape, suffix)
+        self.graph.tensors[index].buffer = self.graph.tensors[like].buffer
+        return index
 
     def _write(self, operator: schema.OperatorT, inputs: list[int], number: int, channels: int | None = None) -> int:
         """Writes `operator` with other inputs; gives its output, of `channels` where they are others."""
@@ -220,15 +228,6 @@ class _Rewriter:
         written.inputs, written.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
         self.written.append(written)
         return output
-
-    def _addition(self, inputs: list[int], output: int, activation: int) -> schema.OperatorT:
-        operator = schema.OperatorT()
-        operator.opcodeIndex = opcode(self.model, schema.BuiltinOperator.ADD)
-        operator.inputs, operator.outputs = np.array(inputs, np.int32), np.array([output], np.int32)
-        operator.builtinOptionsType = schema.BuiltinOptions.AddOptions
-        operator.builtinOptions = schema.AddOptionsT()
-        operator.builtinOptions.fusedActivationFunction = activation
-        return operator
 
 
 class _Late(_Rewriter):
@@ -253,9 +252,7 @@ class _Late(_Rewriter):
             return self._gates_of(output, sizes)
         if op_name(self.model, reader) != "DEPTHWISE_CONV_2D" or options.strideH * options.strideW == 1:
             return None
-        weights = self.graph.tensors[reader.inputs[1]]
-        floats = weights.type == schema.TensorType.FLOAT32 and self.model.buffers[weights.buffer].data is not None
-        if not floats or any(size % LANES for size in sizes):
+        if not holds_floats(self.model, reader.inputs[1]) or any(size % LANES for size in sizes):
             return None
         self.whole[output] = self.made_by[self._source(reader)]
         return {}
@@ -291,8 +288,12 @@ class _Narrow(_Rewriter):
         readers = self.readers.get(index, [])
         if index in self.graph.outputs or len(readers) != 1 or op_name(self.model, readers[0]) != "CONV_2D":
             return None
-        weights = self.graph.tensors[readers[0].inputs[1]]
-        filters, *window, channels = map(int, weights.shape)
-        floats = weights.type == schema.TensorType.FLOAT32 and self.model.buffers[weights.buffer].data is not None
-        few = floats and window == [1, 1] and channels == sum(sizes) and filters <= self.most_filters
+        weights = readers[0].inputs[1]
+        filters, *window, channels = map(int, self.graph.tensors[weights].shape)
+        few = (
+            holds_floats(self.model, weights)
+            and window == [1, 1]
+            and channels == sum(sizes)
+            and filters <= self.most_filters
+        )
         return {} if few else None

@@ -29,10 +29,8 @@ GRAPHS = {
 }
 GRAPH = "arm"  # where the processors differ, the files are for phones: see docs/benchmarks.md
 REWRITTEN = {"optimized": ("fp32", "int8")}  # schemes of the graphs that are not for all
-MOST_FILTERS = {
-    "arm": 8,
-    "late": math.inf,
-}  # up to which an addition takes less than the copies: see docs/benchmarks.md
+# Of a convolution up to which an addition takes less time than the copies: see docs/benchmarks.md.
+MOST_FILTERS = {"arm": 8, "late": math.inf}
 CALIBRATION_METHOD = "mse"  # the best of them by measurement, see docs/quantization.md
 
 
@@ -172,8 +170,8 @@ class Form:
     """What the graph of a file is rearranged into, all of it exact.
 
     Attributes:
-        first_normalizes: Whether the first convolution normalizes the image, rather than one of its own.
-        paired_columns: Whether the first convolution reads two columns of the image as one, where it can.
+        first_normalizes: Whether the first convolution normalizes the image, rather than one of its own. It then reads
+            two columns of the image as one, where it can.
         concatenations: Of ghost modules: `"plain"`, `"late"` or `"none"`.
         broadcast_gates: Whether GhostNetV2's gates are multiplied by rows, rather than brought to full size.
         most_filters: Of a convolution that becomes a sum of two, without the concatenation before it; 0 for none.
@@ -182,7 +180,6 @@ class Form:
     """
 
     first_normalizes: bool
-    paired_columns: bool
     concatenations: str
     broadcast_gates: bool
     most_filters: float
@@ -200,7 +197,6 @@ def form(graph: str, scheme: str) -> Form:
     late, floats = graph in ("late", "arm"), scheme == "fp32"
     return Form(
         first_normalizes=late and scheme != QAT.name,
-        paired_columns=late and scheme != QAT.name,
         concatenations="late" if late else {"plain": "plain", "optimized": "none"}[graph],
         broadcast_gates=late,
         most_filters=MOST_FILTERS.get(graph, 0) if floats else 0,
@@ -218,7 +214,7 @@ def rearranged(content: bytes, wanted: Form) -> bytes:
     content = normalized_by_convolution(content, by_first=wanted.first_normalizes)
     concatenated = {"late": rewrite.with_late_concatenations, "none": rewrite.without_concatenations}
     steps = (
-        wanted.paired_columns and paired_columns.with_paired_columns,
+        wanted.first_normalizes and paired_columns.with_paired_columns,
         concatenated.get(wanted.concatenations),
         wanted.broadcast_gates and gates.with_broadcast_gates,
         wanted.most_filters and functools.partial(rewrite.with_narrow_sums, most_filters=wanted.most_filters),

@@ -17,11 +17,16 @@ def images(side: int) -> np.ndarray:
     return np.random.default_rng(0).normal(0, 3, (3, side, side, 4)).astype(np.float32)
 
 
-def gated(randomized, side: int) -> bytes:
-    """The plain float file of a ghost module with attention."""
+def attentive(randomized, side: int) -> keras.Model:
+    """A ghost module with attention."""
     keras.utils.set_random_seed(0)
     image = keras.Input((side, side, 4), name="image")
-    return converted(randomized(keras.Model(image, GhostModule(16, attention=True)(image))), SCHEMES["fp32"])
+    return randomized(keras.Model(image, GhostModule(16, attention=True)(image)))
+
+
+def gated(randomized, side: int) -> bytes:
+    """Its plain float file."""
+    return converted(attentive(randomized, side), SCHEMES["fp32"])
 
 
 def test_half_of_the_gate_is_concatenated_to_the_same_bits(randomized):
@@ -72,9 +77,6 @@ def test_other_sigmoids_stay(kind):
 
 @pytest.mark.parametrize("scheme", ["fp32", "int8"])
 def test_floats_alone_have_tanh(randomized, scheme):
-    keras.utils.set_random_seed(0)
-    image = keras.Input((8, 8, 4), name="image")
-    model = randomized(keras.Model(image, GhostModule(16, attention=True)(image)))
-    ops = read_graph(convert(model, scheme, representative_dataset=images(8))).ops
+    ops = read_graph(convert(attentive(randomized, 8), scheme, representative_dataset=images(8))).ops
     assert ("TANH" in ops) == (scheme == "fp32") and ("LOGISTIC" in ops) == (scheme == "int8")
     assert ops["RESHAPE"] == 3  # for and behind the product

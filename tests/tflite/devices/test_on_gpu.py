@@ -44,7 +44,7 @@ def test_logits_of_int8(small_files, small_images):
     found = gpu.check_on_gpu(logits, small_images.held_out[:4])
     assert found.passed, found
     (step,) = gpu.output_steps(logits)
-    assert found.max_difference < 10 * step  # measured: 3 and 8 on two processors; fp32's lie up to 10 steps away
+    assert round(found.max_difference / step) <= 8  # measured: 3 and 8 on two processors; fp32's lie up to 10 away
 
 
 @pytest.mark.parametrize("scheme", SCHEMES)
