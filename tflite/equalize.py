@@ -12,6 +12,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf.tflite.flatbuffer import WEIGHTED, op_name, pack, replace_constant, unpack, values
 from ghostnet_tf.tflite.quantize import Calibration
+from ghostnet_tf.tflite.stacked_halves import reads_stacked
 
 GREATEST = 64.0  # factor between a channel and the geometric mean of all: beyond it, float rounding would show
 LINEAR = (schema.ActivationFunctionType.NONE, schema.ActivationFunctionType.RELU)
@@ -79,10 +80,17 @@ def _offset(model: schema.ModelT, operator: schema.OperatorT, kind: str, index: 
     if kind == "MUL":
         same = list(tensors[index].shape) == list(tensors[operator.outputs[0]].shape)
         return 0 if same and operator.builtinOptions.fusedActivationFunction in LINEAR else None
-    if kind == "CONCATENATION" and operator.builtinOptions.axis in (-1, 3):
+    if kind == "CONCATENATION" and (operator.builtinOptions.axis in (-1, 3) or _is_stack(model, operator)):
         before = list(operator.inputs)[: list(operator.inputs).index(index)]
         return int(sum(tensors[other].shape[-1] for other in before))
     return None
+
+
+def _is_stack(model: schema.ModelT, operator: schema.OperatorT) -> bool:
+    """Whether a concatenation is for a convolution over stacked maps, whose channels then count as side by side."""
+    return any(
+        reads_stacked(model, other) for other in model.subgraphs[0].operators if operator.outputs[0] in other.inputs
+    )
 
 
 def _factors(model: schema.ModelT, ranges: np.ndarray, readers: list[Reader]) -> np.ndarray:
@@ -92,7 +100,7 @@ def _factors(model: schema.ModelT, ranges: np.ndarray, readers: list[Reader]) ->
         if op_name(model, reader) == "DEPTHWISE_CONV_2D":
             continue  # its weights have a scale for each channel
         weights = np.abs(values(model, model.subgraphs[0].tensors[reader.inputs[1]]))
-        weights = weights.reshape(len(weights), -1, weights.shape[-1]).max(axis=1)
+        weights = weights.reshape(len(weights), -1, _channels(model, reader)).max(axis=1)
         weights = weights / np.maximum(weights.max(axis=1, keepdims=True), np.finfo(np.float32).tiny)
         shares = np.maximum(shares, weights[:, start : start + len(ranges)].max(axis=0))
     used = (ranges > 0) & ((shares > 0) if shares.any() else True)
@@ -105,14 +113,21 @@ def _factors(model: schema.ModelT, ranges: np.ndarray, readers: list[Reader]) ->
     return factors
 
 
+def _channels(model: schema.ModelT, reader: schema.OperatorT) -> int:
+    """What counts as the channels that a weighted operation other than a depthwise convolution reads."""
+    *_, rows, _, channels = (1, 1, *model.subgraphs[0].tensors[reader.inputs[1]].shape)
+    return int(channels * (rows if reads_stacked(model, reader) else 1))
+
+
 def _scale_inputs(model: schema.ModelT, reader: schema.OperatorT, start: int, factors: np.ndarray) -> None:
     """Multiplies what `reader` does with its input channels from `start` on."""
-    shape = model.subgraphs[0].tensors[reader.inputs[1]].shape
+    tensors = model.subgraphs[0].tensors
+    weights = values(model, tensors[reader.inputs[1]])
     depthwise = op_name(model, reader) == "DEPTHWISE_CONV_2D"
-    channels = int(model.subgraphs[0].tensors[reader.inputs[0]].shape[-1])
-    whole = np.ones(channels)
+    whole = np.ones(int(tensors[reader.inputs[0]].shape[-1]) if depthwise else _channels(model, reader))
     whole[start : start + len(factors)] = factors
-    _scale(model, reader, 1, len(shape) - 1, np.repeat(whole, shape[-1] // channels) if depthwise else whole)
+    last = np.repeat(whole, weights.shape[-1] // len(whole)) if depthwise else whole
+    replace_constant(model, reader, 1, (weights.reshape(-1, len(last)) * last).reshape(weights.shape))
 
 
 def _scale(model: schema.ModelT, operator: schema.OperatorT, position: int, axis: int, factors: np.ndarray) -> None:

@@ -47,13 +47,6 @@ def with_late_concatenations(content: bytes) -> bytes:
     return pack(rewriter.model)
 
 
-def with_narrow_sums(content: bytes, most_filters: float) -> bytes:
-    """The float file without the concatenations whose only reader is a pointwise convolution of few filters."""
-    rewriter = _Narrow(unpack(content), most_filters)
-    rewriter.run()
-    return pack(rewriter.model)
-
-
 class _Rewriter:
     """One pass over the operations in their order.
 
@@ -270,30 +263,3 @@ class _Late(_Rewriter):
             written = copy.copy(self.whole[output])
             written.inputs, written.outputs = np.array(self.parts.pop(output), np.int32), operator.outputs
             self.written.append(written)
-
-
-class _Narrow(_Rewriter):
-    """The same pass where additions of few channels come in for copies of many.
-
-    Attributes:
-        most_filters: Of the convolution that is to become a sum.
-    """
-
-    def __init__(self, model: schema.ModelT, most_filters: float):
-        super().__init__(model)
-        self.most_filters = most_filters
-
-    def _gates_of(self, index: int, sizes: list[int]) -> dict[int, list[int]] | None:
-        """No gates, but `None` if anything else reads a tensor than such a convolution."""
-        readers = self.readers.get(index, [])
-        if index in self.graph.outputs or len(readers) != 1 or op_name(self.model, readers[0]) != "CONV_2D":
-            return None
-        weights = readers[0].inputs[1]
-        filters, *window, channels = map(int, self.graph.tensors[weights].shape)
-        few = (
-            holds_floats(self.model, weights)
-            and window == [1, 1]
-            and channels == sum(sizes)
-            and filters <= self.most_filters
-        )
-        return {} if few else None

@@ -1,7 +1,5 @@
 """The schemes of conversion, and `convert`, from a Keras model to the bytes of a `.tflite` file."""
 
-import functools
-import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -22,15 +20,13 @@ CALIBRATION_METHODS = {
 }
 GRAPHS = {
     "arm": "the fastest on ARM; in fp32, 1x1 convolutions have the form for which XNNPACK has its fast kernel",
-    "late": "the fastest on x86; in fp32, additions come in for more concatenations. Both concatenate the halves of a "
-    "ghost module behind a depthwise convolution with a stride, and normalize in the first convolution",
+    "late": "the fastest on x86. Both concatenate the halves of a ghost module behind a depthwise convolution with a "
+    "stride, or one below the other before a 1x1 convolution, and normalize in the first convolution",
     "plain": "they concatenate at once, as in Keras; LiteRT can then resize the input, to several images too",
     "optimized": "the halves stay apart where that is exact; fp32 and int8 only",
 }
 GRAPH = "arm"  # where the processors differ, the files are for phones: see docs/benchmarks.md
 REWRITTEN = {"optimized": ("fp32", "int8")}  # schemes of the graphs that are not for all
-# Of a convolution up to which an addition takes less time than the copies: see docs/benchmarks.md.
-MOST_FILTERS = {"arm": 8, "late": math.inf}
 CALIBRATION_METHOD = "mse"  # the best of them by measurement, see docs/quantization.md
 
 
@@ -174,7 +170,7 @@ class Form:
             two columns of the image as one, where it can.
         concatenations: Of ghost modules: `"plain"`, `"late"` or `"none"`.
         broadcast_gates: Whether GhostNetV2's gates are multiplied by rows, rather than brought to full size.
-        most_filters: Of a convolution that becomes a sum of two, without the concatenation before it; 0 for none.
+        stacked_halves: Whether the halves of a ghost module lie one below the other before a 1x1 convolution.
         tanh_gates: Whether GhostNetV2's sigmoids are tanh.
         wide_kernels: Whether 1x1 convolutions keep XNNPACK's wide kernel on ARM.
     """
@@ -182,7 +178,7 @@ class Form:
     first_normalizes: bool
     concatenations: str
     broadcast_gates: bool
-    most_filters: float
+    stacked_halves: bool
     tanh_gates: bool
     wide_kernels: bool
 
@@ -191,7 +187,7 @@ def form(graph: str, scheme: str) -> Form:
     """The form that `graph`, a key of `GRAPHS`, means for `scheme`, a key of `FILES`.
 
     Of int8 it is that of the float file that is quantized: wide kernels are for floats, and would be reshapes for
-    nothing; sums and tanh would round more often. Quantization-aware training rounds the normalized image, so its files
+    nothing; tanh would round more often. Quantization-aware training rounds the normalized image, so its files
     have a tensor of that.
     """
     late, floats = graph in ("late", "arm"), scheme == "fp32"
@@ -199,7 +195,7 @@ def form(graph: str, scheme: str) -> Form:
         first_normalizes=late and scheme != QAT.name,
         concatenations="late" if late else {"plain": "plain", "optimized": "none"}[graph],
         broadcast_gates=late,
-        most_filters=MOST_FILTERS.get(graph, 0) if floats else 0,
+        stacked_halves=late,
         tanh_gates=late and floats,
         wide_kernels=graph == "arm" and floats,
     )
@@ -209,6 +205,7 @@ def rearranged(content: bytes, wanted: Form) -> bytes:
     """What `converted` gives, with the normalization in a convolution and in another form."""
     from ghostnet_tf.tflite import gates, paired_columns, rewrite
     from ghostnet_tf.tflite.normalization import normalized_by_convolution
+    from ghostnet_tf.tflite.stacked_halves import with_stacked_halves
     from ghostnet_tf.tflite.wide_kernels import with_wide_kernels
 
     content = normalized_by_convolution(content, by_first=wanted.first_normalizes)
@@ -217,7 +214,7 @@ def rearranged(content: bytes, wanted: Form) -> bytes:
         wanted.first_normalizes and paired_columns.with_paired_columns,
         concatenated.get(wanted.concatenations),
         wanted.broadcast_gates and gates.with_broadcast_gates,
-        wanted.most_filters and functools.partial(rewrite.with_narrow_sums, most_filters=wanted.most_filters),
+        wanted.stacked_halves and with_stacked_halves,
         wanted.tanh_gates and gates.with_tanh_gates,
         wanted.wide_kernels and with_wide_kernels,
     )

@@ -42,7 +42,7 @@ def test_schemes_and_graphs_that_share_a_form():
         assert (
             form("arm", scheme)
             == form("late", scheme)
-            == dataclasses.replace(form("late", "fp32"), most_filters=0, tanh_gates=False)
+            == dataclasses.replace(form("late", "fp32"), tanh_gates=False)
         )
     for graph in ("plain", "optimized"):
         assert len({form(graph, scheme) for scheme in FILES}) == 1
