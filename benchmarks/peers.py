@@ -2,7 +2,8 @@
 
 Ours are made by `tflite/convert.py`, untrained (weights do not change the time), and so is Keras's MobileNetV2 to
 compare with. The others' are ready files, `ROUTE_NETWORK_100_…_SCHEME.tflite` in a folder, as `make_peers.py`
-makes them. Each of ours runs twice under two names: how far the two differ is the noise.
+makes them. Each of ours runs twice under two names: how far the two differ is the noise. With fp32 also run our files
+for x86, `--graph late`, and those of `--hybrid`: fp32 but for int8 weights in head and squeeze-and-excitation.
 """
 
 import sys
@@ -16,6 +17,7 @@ import functools  # noqa: E402
 import hashlib  # noqa: E402
 import re  # noqa: E402
 import subprocess  # noqa: E402
+from collections.abc import Iterable  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
@@ -24,11 +26,35 @@ EXAMPLES = """\
   python benchmarks/make_peers.py && python benchmarks/peers.py --peers exports/routes --csv results/peers.csv
   python benchmarks/peers.py --peers ../shared/peers --clock cpu --num-threads 1 --rounds 300   # on a busy machine"""
 
+
+@dataclass(frozen=True)
+class Ours:
+    """A file that the converter makes of each network.
+
+    Attributes:
+        name: In the race.
+        contest: The scheme of the files that it races with.
+        scheme, graph: Of the file.
+    """
+
+    name: str
+    contest: str
+    scheme: str
+    graph: str
+
+
 NETWORKS = ("ghostnet", "ghostnetv2")
 SCHEMES = ("fp32", "int8")
 RIVALS = ("mobilenetv2",)  # other networks, by our converter
 OTHERS = (*RIVALS, "mobilenetv3large", "mobilenetv3small", "efficientnetb0")  # in the contest of the first of NETWORKS
 AGAIN = " again"
+DEFAULT = tuple(Ours("ours", scheme, scheme, "arm") for scheme in SCHEMES)
+OURS = (
+    *DEFAULT,
+    Ours("ours, late", "fp32", "fp32", "late"),
+    Ours("ours, hybrid", "fp32", "hybrid", "arm"),
+    Ours("ours, hybrid late", "fp32", "hybrid", "late"),
+)
 CALIBRATION = ["--calibration-images", "16", "--verification-images", "2"]  # ranges do not change the time either
 COLUMNS = ("date", "contest", "contestant", "bytes", "sha256", "partitions", "median_ms", "p5_ms", "p95_ms", "ratio")
 COLUMNS += ("ratio_low", "ratio_high", "reference", "clock", "num_threads", "rounds", "seed", "load", "cpu")
@@ -97,19 +123,26 @@ def ours(folder: Path) -> list[Contestant]:
     """Our files and the rivals', converted if they are not in `folder`."""
     contestants = []
     for network in (*NETWORKS, *RIVALS):
-        files = {scheme: _file(folder, network, scheme) for scheme in SCHEMES}
-        if None in files.values():
-            words = [sys.executable, str(ROOT / "tflite/convert.py"), "--model", network, "--weights", "none"]
-            words += [f"--{scheme}" for scheme in SCHEMES] + CALIBRATION
-            commands.log(f"converting {network}")
-            done = subprocess.run([*words, "--output", str(folder), "--overwrite"], capture_output=True, text=True)
-            if done.returncode:
-                raise commands.CommandError(f"converting {network} failed: {done.stderr.strip().splitlines()[-1]}")
-            files = {scheme: _file(folder, network, scheme) for scheme in SCHEMES}
-        for scheme, path in files.items():
-            names = ("ours", f"ours{AGAIN}") if network in NETWORKS else (network,)
-            contestants += [Contestant(name, network, scheme, path) for name in names]
+        for one in OURS if network in NETWORKS else DEFAULT:
+            alike = [other.scheme for other in OURS if other.graph == one.graph]
+            path = _made(folder, network, one, alike if network in NETWORKS else SCHEMES)
+            names = (network,) if network in RIVALS else (one.name, one.name + AGAIN) if one in DEFAULT else (one.name,)
+            contestants += [Contestant(name, network, one.contest, path) for name in names]
     return contestants
+
+
+def _made(folder: Path, network: str, one: Ours, schemes: Iterable[str]) -> Path:
+    """The file, made together with those of `schemes` if it is missing."""
+    folder = folder if one.graph == DEFAULT[0].graph else folder / one.graph
+    if (found := _file(folder, network, one.scheme)) is None:
+        words = [sys.executable, str(ROOT / "tflite/convert.py"), "--model", network, "--weights", "none"]
+        words += [f"--{scheme}" for scheme in schemes] + ["--graph", one.graph, *CALIBRATION]
+        commands.log(f"converting {network}")
+        done = subprocess.run([*words, "--output", str(folder), "--overwrite"], capture_output=True, text=True)
+        if done.returncode:
+            raise commands.CommandError(f"converting {network} failed: {done.stderr.strip().splitlines()[-1]}")
+        found = _file(folder, network, one.scheme)
+    return found
 
 
 def _file(folder: Path, network: str, scheme: str) -> Path | None:

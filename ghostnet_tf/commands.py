@@ -17,7 +17,7 @@ OK, FAILED, BAD_INPUT, MISSING = 0, 1, 2, 3
 COMMANDS = {
     "train": ("training.train", "train a model on a data set or a folder of photos"),
     "evaluate": ("training.evaluate", "measure accuracy of a run, a .keras or a .tflite file"),
-    "convert": ("tflite.convert", "convert to fp32, fp16, dynamic and int8 .tflite files, verified"),
+    "convert": ("tflite.convert", "convert to fp32, fp16, hybrid, dynamic and int8 .tflite files, verified"),
     "benchmark": ("tflite.benchmark", "time .tflite files against each other"),
     "choose": ("tflite.choose", "propose width and image size for a time limit, measured on this machine"),
     "list": ("analysis.listing", "the networks, their options, published weights; --table: what each costs"),

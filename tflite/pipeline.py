@@ -24,7 +24,7 @@ from ghostnet_tf.tflite.layer_report import layer_errors, write_report
 from ghostnet_tf.tflite.metadata import with_metadata
 from ghostnet_tf.tflite.model_card import describe
 from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, FILES, QAT, SCHEMES, convert, form, rearranged
-from ghostnet_tf.tflite.tensorflow_converter import ConversionError, converted
+from ghostnet_tf.tflite.tensorflow_converter import SHRUNK, ConversionError, converted
 from ghostnet_tf.tflite.verify import Agreement, agreement, check_name, reference
 
 PACKAGES = ("tensorflow", "keras", "ai-edge-litert", "numpy")
@@ -41,7 +41,7 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
     expected = reference(model, images.held_out, images.natural and source.trained_on != sources.UNTRAINED)
     to_run = form_to_run(model)
 
-    of_tensorflow = functools.cache(lambda: converted(to_run, SCHEMES["fp32"]))  # once, for fp32 and int8
+    of_tensorflow = functools.cache(lambda: converted(to_run, SCHEMES["fp32"]))  # once, for fp32, hybrid and int8
     floats = functools.cache(lambda scheme: rearranged(of_tensorflow(), form(args.graph, scheme)))
     made = {}
     for scheme, path in paths.items():
@@ -138,7 +138,7 @@ def _convert(
         elif FILES[scheme].needs_images:
             content, mixed = mixture.integers(floats("int8"), images.calibration, source.run, args)
         else:
-            content = floats("fp32") if scheme == "fp32" else convert(model, scheme, graph=args.graph)
+            content = convert(model, scheme, graph=args.graph) if scheme in SHRUNK else floats(scheme)
         content = with_metadata(content, describe(content, source, scheme, images, args.license))
         graph = read_graph(content)
         if mixed is None:

@@ -59,6 +59,7 @@ SCHEMES = {
     for row in (
         Scheme("fp32", "32-bit floats, equal to the Keras model", 4, top1=0.99, cosine=0.99999),
         Scheme("fp16", "16-bit float weights, half the size", 2, top1=0.98, cosine=0.9999),
+        Scheme("hybrid", "32-bit floats, int8 weights behind pooling (head, SE)", 1.7, top1=0.98, cosine=0.999),
         Scheme("dynamic", "int8 weights, float activations quantized on the fly", 1, top1=0.95, cosine=0.99),
         Scheme(
             "int8",
@@ -163,7 +164,7 @@ def convert(
 
 @dataclass(frozen=True)
 class Form:
-    """What the graph of a file is rearranged into, all of it exact.
+    """What the graph of a file is rearranged into; all of it but the last is exact.
 
     Attributes:
         first_normalizes: Whether the first convolution normalizes the image, rather than one of its own. It then reads
@@ -173,6 +174,7 @@ class Form:
         stacked_halves: Whether the halves of a ghost module lie one below the other before a 1x1 convolution.
         tanh_gates: Whether GhostNetV2's sigmoids are tanh.
         wide_kernels: Whether 1x1 convolutions keep XNNPACK's wide kernel on ARM.
+        hybrid_products: Whether weights that multiply one pixel are int8.
     """
 
     first_normalizes: bool
@@ -181,6 +183,7 @@ class Form:
     stacked_halves: bool
     tanh_gates: bool
     wide_kernels: bool
+    hybrid_products: bool
 
 
 def form(graph: str, scheme: str) -> Form:
@@ -190,7 +193,7 @@ def form(graph: str, scheme: str) -> Form:
     nothing; tanh would round more often. Quantization-aware training rounds the normalized image, so its files
     have a tensor of that.
     """
-    late, floats = graph in ("late", "arm"), scheme == "fp32"
+    late, floats = graph in ("late", "arm"), scheme in ("fp32", "hybrid")
     return Form(
         first_normalizes=late and scheme != QAT.name,
         concatenations="late" if late else {"plain": "plain", "optimized": "none"}[graph],
@@ -198,12 +201,14 @@ def form(graph: str, scheme: str) -> Form:
         stacked_halves=late,
         tanh_gates=late and floats,
         wide_kernels=graph == "arm" and floats,
+        hybrid_products=scheme == "hybrid",
     )
 
 
 def rearranged(content: bytes, wanted: Form) -> bytes:
     """What `converted` gives, with the normalization in a convolution and in another form."""
     from ghostnet_tf.tflite import gates, paired_columns, rewrite
+    from ghostnet_tf.tflite.hybrid import with_hybrid_products
     from ghostnet_tf.tflite.normalization import normalized_by_convolution
     from ghostnet_tf.tflite.stacked_halves import with_stacked_halves
     from ghostnet_tf.tflite.wide_kernels import with_wide_kernels
@@ -217,6 +222,7 @@ def rearranged(content: bytes, wanted: Form) -> bytes:
         wanted.stacked_halves and with_stacked_halves,
         wanted.tanh_gates and gates.with_tanh_gates,
         wanted.wide_kernels and with_wide_kernels,
+        wanted.hybrid_products and with_hybrid_products,
     )
     for step in filter(None, steps):
         content = step(content)

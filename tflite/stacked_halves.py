@@ -52,7 +52,9 @@ def reads_stacked(model: schema.ModelT, operator: schema.OperatorT) -> bool:
     """Whether an operation is a convolution over stacked maps."""
     if op_name(model, operator) != "CONV_2D":
         return False
-    before, weights, after = (model.subgraphs[0].tensors[index] for index in (*operator.inputs[:2], operator.outputs[0]))
+    before, weights, after = (
+        model.subgraphs[0].tensors[index] for index in (*operator.inputs[:2], operator.outputs[0])
+    )
     high = int(weights.shape[1])
     return (
         high > 1

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from ghostnet_tf.tflite.schemes import Scheme
 
 
+SHRUNK = ("fp16", "dynamic")  # schemes of which TensorFlow's converter makes the weights
+
+
 class ConversionError(RuntimeError):
     """The model cannot be converted.
 
@@ -37,7 +40,7 @@ def converted(model: "keras.Model", row: "Scheme") -> bytes:
 
     with quiet() as written, _frozen(model) as folder:
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
-        if row.name in ("fp16", "dynamic"):
+        if row.name in SHRUNK:
             converter.optimizations = [tf.lite.Optimize.DEFAULT]
         if row.name == "fp16":
             converter.target_spec.supported_types = [tf.float16]

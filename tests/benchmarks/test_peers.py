@@ -33,8 +33,10 @@ def folders(tmp_path_factory) -> tuple[Path, Path]:
     (theirs / "timm_resnet_100_fp32.tflite").write_bytes(heavy)
     (theirs / "keras_mobilenetv3large_100_fp32.tflite").write_bytes(heavy)
     for network in ("ghostnet_100", "ghostnetv2_100", "mobilenetv2_100"):
-        for scheme in ("fp32", "int8"):
-            (ours / f"{network}_224_untrained_{scheme}.tflite").write_bytes(light)
+        for scheme in ("fp32", "int8", "hybrid", "late/fp32", "late/hybrid"):
+            graph, _, name = scheme.rpartition("/")
+            (ours / graph).mkdir(exist_ok=True)
+            (ours / graph / f"{network}_224_untrained_{name}.tflite").write_bytes(light)
     return theirs, ours
 
 
@@ -51,6 +53,12 @@ def test_who_is_in_the_race(peers, folders):
     assert names[:4] == [(f"ours{again}", network) for network in peers.NETWORKS for again in ("", " again")]
     assert [network for _, network in names[4:]] == ["mobilenetv2"]
     assert not any(one.is_peer for one in peers.ours(ours))
+    beside = [one for one in peers.ours(ours) if one.network == "ghostnetv2" and one.scheme == "fp32"][2:]
+    assert [(one.name, str(one.path.relative_to(ours))) for one in beside] == [
+        ("ours, late", "late/ghostnetv2_100_224_untrained_fp32.tflite"),
+        ("ours, hybrid", "ghostnetv2_100_224_untrained_hybrid.tflite"),
+        ("ours, hybrid late", "late/ghostnetv2_100_224_untrained_hybrid.tflite"),
+    ]
 
 
 def test_the_race(peers, folders, tmp_path, capsys):
@@ -67,7 +75,8 @@ def test_the_race(peers, folders, tmp_path, capsys):
         contests.setdefault(row["contest"], []).append(row)
     assert sorted(contests) == ["ghostnet fp32", "ghostnet int8"]
     names = [row["contestant"] for row in contests["ghostnet fp32"]]
-    assert names == ["keras mobilenetv3large", "kimm", "timm", "ours", "ours again", "mobilenetv2"]
+    beside = ["ours, late", "ours, hybrid", "ours, hybrid late"]
+    assert names == ["keras mobilenetv3large", "kimm", "timm", "ours", "ours again", *beside, "mobilenetv2"]
     fastest = min(contests["ghostnet fp32"][1:3], key=lambda row: float(row["median_ms"]))
     assert float(fastest["ratio"]) == 1 and fastest["contestant"] in fastest["reference"]
     for row in contests["ghostnet fp32"][3:]:

@@ -89,7 +89,7 @@ def small_to_quantize(small_floats) -> bytes:
 def small_files(small_model, small_images, small_floats, small_to_quantize, made_once) -> dict[str, bytes]:
     """Scheme -> the `.tflite` file of `small_model`, as `convert` makes it (see test_schemes.py)."""
     make = {name: functools.partial(convert, small_model, name) for name in ("fp16", "dynamic")}
-    make["fp32"] = lambda: small_floats(GRAPH, "fp32")
+    make |= {name: functools.partial(small_floats, GRAPH, name) for name in ("fp32", "hybrid")}
     make["int8"] = lambda: full_integer(small_to_quantize, small_images.calibration, "uint8", "float32")
     return {name: made_once(f"small_{name}.tflite", make[name]) for name in SCHEMES}
 

@@ -165,7 +165,7 @@ def test_a_really_full_disk_leaves_nothing(run_folder, tiny_disk, capsys):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], "expected at least one of --fp32, --fp16, --dynamic, --int8"),
+        ([], "expected at least one of --fp32, --fp16, --hybrid, --dynamic, --int8"),
         (["--int8", "--model", "gone"], "Received: gone, not found"),
         (["--int8", "--model", "a.tflite"], "a.tflite is converted already; give the run folder or the .keras file"),
         (["--int8", "--model", "notes.txt"], "expected --model as a run folder, a .keras or a .weights.h5 file"),

@@ -31,7 +31,7 @@ def test_what_the_file_of_each_scheme_has(small_files, scheme):
         for kind, operator in zip(kinds, operators, strict=True)
         if kind == "CONV_2D" and (operator.builtinOptions.strideH, operator.builtinOptions.strideW) == (2, 1)
     ]
-    assert (len(rows) > 10) == (scheme == "fp32")
+    assert (len(rows) > 10) == (scheme in ("fp32", "hybrid"))
     assert kinds.count("RESHAPE") == 2 * len(rows)
 
 
@@ -40,10 +40,10 @@ def test_schemes_and_graphs_that_share_a_form():
     assert form("arm", "fp32") not in [form(graph, scheme) for graph in GRAPHS for scheme in FILES if scheme != "fp32"]
     for scheme in ("fp16", "dynamic", "int8", "int8_mixed"):
         assert (
-            form("arm", scheme)
-            == form("late", scheme)
-            == dataclasses.replace(form("late", "fp32"), tanh_gates=False)
+            form("arm", scheme) == form("late", scheme) == dataclasses.replace(form("late", "fp32"), tanh_gates=False)
         )
     for graph in ("plain", "optimized"):
-        assert len({form(graph, scheme) for scheme in FILES}) == 1
+        assert len({form(graph, scheme) for scheme in FILES if scheme != "hybrid"}) == 1
+    for graph in GRAPHS:
+        assert form(graph, "hybrid") == dataclasses.replace(form(graph, "fp32"), hybrid_products=True)
     assert form("arm", "int8_qat") == form("late", "int8_qat") != form("arm", "int8")

@@ -44,7 +44,9 @@ def test_fp32_is_the_keras_model(small_model, small_files, small_images):
 
 # Measured: 118, 56, 37 and 20 dB. Rounding weights to 11 (fp16) or 8 bits (dynamic) and activations to 8 bits (int8),
 # added up over 16 blocks with random weights, which amplify errors. Each limit lies 5 dB lower; fp32 differs by CPU.
-@pytest.mark.parametrize(("scheme", "least"), [("fp32", 100), ("fp16", 51), ("dynamic", 32), ("int8", 15)])
+@pytest.mark.parametrize(
+    ("scheme", "least"), [("fp32", 100), ("fp16", 51), ("hybrid", 38), ("dynamic", 32), ("int8", 15)]
+)
 def test_logits_keep_their_signal(small_model, small_files, small_images, scheme, least):
     result = agreement(small_files[scheme], reference(small_model, small_images.held_out, False), scheme)
     assert result.snr_db > least
@@ -173,7 +175,7 @@ def test_what_is_refused(little, little_images):
     images = {"representative_dataset": little_images}
     for model, scheme, options, message in (
         (little, "int8", {}, "Expected `representative_dataset` for int8"),
-        (little, "int4", images, "Expected `scheme` to be one of fp32, fp16, dynamic, int8"),
+        (little, "int4", images, "Expected `scheme` to be one of fp32, fp16, hybrid, dynamic, int8"),
         (little, "fp32", {"input_type": "uint8"}, "Expected `input_type` of fp32 to be one of float32"),
         (little, "int8", {**images, "output_type": "int16"}, "Expected `output_type` of int8"),
         ("model.keras", "fp32", {}, "Expected `model` to be a keras.Model"),

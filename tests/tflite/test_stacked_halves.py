@@ -94,4 +94,6 @@ def test_equalization_sees_the_halves_as_channels_side_by_side():
 
 def constants(content: bytes) -> list[bytes]:
     """All weights as they are stored."""
-    return [bytes(buffer.data) for buffer in unpack(content).buffers if buffer.data is not None and len(buffer.data) > 64]
+    return [
+        bytes(buffer.data) for buffer in unpack(content).buffers if buffer.data is not None and len(buffer.data) > 64
+    ]

@@ -54,11 +54,11 @@ def test_the_rule_is_xnnpacks():
     assert {channels: takes_narrow_kernel(channels) for channels in narrow | wide} == narrow | wide
 
 
-def test_only_fp32_has_them():
+def test_only_files_of_float_maps_have_them():
     image = keras.Input((48, 40, 16), name="image")
     model = keras.Model(image, keras.layers.Conv2D(12, 1)(image))
     for scheme in SCHEMES:
         found = kinds(convert(model, scheme, representative_dataset=IMAGES))
-        reshapes = ["RESHAPE"] * (scheme == "fp32")
+        reshapes = ["RESHAPE"] * (scheme in ("fp32", "hybrid"))
         casts = ("QUANTIZE", "DEQUANTIZE")
         assert [kind for kind in found if kind not in casts] == [*reshapes, "CONV_2D", *reshapes]
