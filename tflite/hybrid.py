@@ -42,6 +42,18 @@ def with_hybrid_products(content: bytes) -> bytes:
     return pack(model)
 
 
+def has_hybrid_products(content: bytes) -> bool:
+    """Whether any operation of the file has float activations and int8 weights."""
+    model = unpack(content)
+    tensors = model.subgraphs[0].tensors
+    wanted = (schema.TensorType.FLOAT32, schema.TensorType.INT8)
+    return any(
+        tuple(tensors[index].type for index in operator.inputs[:2]) == wanted
+        for operator in model.subgraphs[0].operators
+        if op_name(model, operator) in VERSIONS
+    )
+
+
 def _multiplies_one_pixel(model: schema.ModelT, operator: schema.OperatorT) -> bool:
     """Whether it multiplies one vector by enough float weights."""
     if op_name(model, operator) not in VERSIONS or not holds_floats(model, operator.inputs[1]):

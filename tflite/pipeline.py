@@ -19,6 +19,7 @@ from ghostnet_tf.tflite.flatbuffer import unpack
 from ghostnet_tf.tflite.gpu import IMAGES as GPU_IMAGES
 from ghostnet_tf.tflite.gpu import GpuCheck, check_on_gpu
 from ghostnet_tf.tflite.graph import Graph, read_graph
+from ghostnet_tf.tflite.hybrid import FEWEST, has_hybrid_products
 from ghostnet_tf.tflite.layer_report import IMAGES as LAYER_IMAGES
 from ghostnet_tf.tflite.layer_report import layer_errors, write_report
 from ghostnet_tf.tflite.metadata import with_metadata
@@ -139,6 +140,8 @@ def _convert(
             content, mixed = mixture.integers(floats("int8"), images.calibration, source.run, args)
         else:
             content = convert(model, scheme, graph=args.graph) if scheme in SHRUNK else floats(scheme)
+        if scheme == "hybrid" and not has_hybrid_products(content):
+            commands.log(f"warning: {model.name} has no {FEWEST} weights behind pooling: --fp32 gives the same file")
         content = with_metadata(content, describe(content, source, scheme, images, args.license))
         graph = read_graph(content)
         if mixed is None:

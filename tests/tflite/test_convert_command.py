@@ -127,6 +127,13 @@ def test_min_agreement_fails_and_leaves_nothing(run_folder, capsys, monkeypatch)
     assert "int8 promises 0.9 and 0.95" in warning
 
 
+def test_hybrid_without_weights_to_round_says_so(run_folder, capsys, monkeypatch):
+    monkeypatch.setattr(pipeline, "has_hybrid_products", lambda _: False)
+    assert convert.main(["--model", str(run_folder), "--hybrid"]) == commands.OK
+    (warning,) = capsys.readouterr().err.splitlines()
+    assert warning.endswith("has no 1024 weights behind pooling: --fp32 gives the same file")
+
+
 def test_a_full_disk_leaves_nothing(run_folder, capsys, monkeypatch):
     write = Path.write_bytes
 

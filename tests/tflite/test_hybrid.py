@@ -8,7 +8,7 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from ghostnet_tf import GhostNet
 from ghostnet_tf.tflite.flatbuffer import op_name, unpack
 from ghostnet_tf.tflite.graph import read_graph
-from ghostnet_tf.tflite.hybrid import FEWEST, with_hybrid_products
+from ghostnet_tf.tflite.hybrid import FEWEST, has_hybrid_products, with_hybrid_products
 from ghostnet_tf.tflite.schemes import convert
 
 
@@ -62,7 +62,7 @@ def test_rounding_is_by_channel_everywhere(resolver, flat):
     model.set_weights([kernel * np.geomspace(1e-3, 1e3, 32), bias])  # one scale would lose the small channels
     images = np.random.default_rng(0).normal(0, 1, (8, 4, 4, 64)).astype(np.float32)
     content = convert(model, "hybrid")
-    assert [row[1] for row in weights(content)] == ["int8"]
+    assert [row[1] for row in weights(content)] == ["int8"] and has_hybrid_products(content)
     interpreter = Interpreter(
         model_content=content, experimental_op_resolver_type=getattr(OpResolverType, resolver), num_threads=1
     )
@@ -79,6 +79,7 @@ def test_rounding_is_by_channel_everywhere(resolver, flat):
 
 def test_what_has_no_float_weights_stays(small_files):
     for scheme in ("int8", "fp16", "hybrid"):
+        assert has_hybrid_products(small_files[scheme]) == (scheme == "hybrid")
         assert weights_of(with_hybrid_products(small_files[scheme])) == weights_of(small_files[scheme])
 
 
