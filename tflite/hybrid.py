@@ -10,6 +10,7 @@ import copy
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from ghostnet_tf.tflite.bias_correction import real_weights
 from ghostnet_tf.tflite.flatbuffer import add_buffer, drop_unused, holds_floats, op_name, pack, unpack, values
 
 VERSIONS = {"CONV_2D": 5, "FULLY_CONNECTED": 12}  # of LiteRT's operations, from which on weights have scales by channel
@@ -52,6 +53,17 @@ def has_hybrid_products(content: bytes) -> bool:
         for operator in model.subgraphs[0].operators
         if op_name(model, operator) in VERSIONS
     )
+
+
+def with_float_weights(content: bytes) -> bytes:
+    """A hybrid or dynamic file with its int8 weights as the floats that they stand for, which is what GPUs compute."""
+    model = unpack(content)
+    for tensor in model.subgraphs[0].tensors:
+        if tensor.type == schema.TensorType.INT8:
+            data = real_weights(model, tensor).astype(np.float32)
+            tensor.type, tensor.buffer, tensor.quantization = schema.TensorType.FLOAT32, add_buffer(model, data), None
+    drop_unused(model)
+    return pack(model)
 
 
 def _multiplies_one_pixel(model: schema.ModelT, operator: schema.OperatorT) -> bool:

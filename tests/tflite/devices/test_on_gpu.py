@@ -6,13 +6,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf import commands
 from ghostnet_tf.runtime import TFLiteModel
 from ghostnet_tf.tflite import convert as convert_command
 from ghostnet_tf.tflite import gpu
-from ghostnet_tf.tflite.flatbuffer import pack, unpack, with_logits
+from ghostnet_tf.tflite.flatbuffer import with_logits
+from ghostnet_tf.tflite.hybrid import with_float_weights
 from ghostnet_tf.tflite.schemes import SCHEMES, convert
 
 
@@ -55,25 +55,12 @@ def test_full_size(full_files, full_images, scheme):
     assert found.max_difference <= LIMITS.get(scheme, found.tolerance), found
 
 
-def in_floats(content: bytes) -> bytes:
-    """A dynamic file with its int8 weights as the floats that they stand for."""
-    model = unpack(content)
-    for tensor in model.subgraphs[0].tensors:
-        if tensor.type == schema.TensorType.INT8:
-            stored = np.array(model.buffers[tensor.buffer].data, np.uint8).view(np.int8).reshape(tensor.shape)
-            scale = np.array(tensor.quantization.scale, np.float32)
-            along = [1] * stored.ndim
-            along[tensor.quantization.quantizedDimension] = len(scale)
-            model.buffers[tensor.buffer].data = np.ravel(stored * scale.reshape(along)).view(np.uint8)
-            tensor.type, tensor.quantization = schema.TensorType.FLOAT32, None
-    return pack(model)
-
-
-def test_dynamic_is_computed_in_floats(small_files, small_images):
+@pytest.mark.parametrize("scheme", ["hybrid", "dynamic"])
+def test_hybrid_operations_are_computed_in_floats(small_files, small_images, scheme):
     """So that it differs from the CPU, which rounds activations too, but not from its weights in a float file."""
     images = small_images.held_out[:4]
-    content = small_files["dynamic"]
-    floats = TFLiteModel(in_floats(content)).predict(images)
+    content = small_files[scheme]
+    floats = TFLiteModel(with_float_weights(content)).predict(images)
     (found,) = gpu.run_on_gpu(content, images).outputs
     np.testing.assert_allclose(found, floats, atol=1e-5)
     assert np.abs(TFLiteModel(content).predict(images) - floats).max() > 1e-4
