@@ -17,7 +17,6 @@ import functools  # noqa: E402
 import hashlib  # noqa: E402
 import re  # noqa: E402
 import subprocess  # noqa: E402
-from collections.abc import Iterable  # noqa: E402
 from dataclasses import dataclass  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
@@ -123,15 +122,17 @@ def ours(folder: Path) -> list[Contestant]:
     """Our files and the rivals', converted if they are not in `folder`."""
     contestants = []
     for network in (*NETWORKS, *RIVALS):
-        for one in OURS if network in NETWORKS else DEFAULT:
-            alike = [other.scheme for other in OURS if other.graph == one.graph]
-            path = _made(folder, network, one, alike if network in NETWORKS else SCHEMES)
-            names = (network,) if network in RIVALS else (one.name, one.name + AGAIN) if one in DEFAULT else (one.name,)
+        rows = OURS if network in NETWORKS else DEFAULT
+        for one in rows:
+            path = _made(folder, network, one, [other.scheme for other in rows if other.graph == one.graph])
+            names = [one.name if network in NETWORKS else network]
+            if network in NETWORKS and one in DEFAULT:
+                names.append(one.name + AGAIN)
             contestants += [Contestant(name, network, one.contest, path) for name in names]
     return contestants
 
 
-def _made(folder: Path, network: str, one: Ours, schemes: Iterable[str]) -> Path:
+def _made(folder: Path, network: str, one: Ours, schemes: list[str]) -> Path:
     """The file, made together with those of `schemes` if it is missing."""
     folder = folder if one.graph == DEFAULT[0].graph else folder / one.graph
     if (found := _file(folder, network, one.scheme)) is None:

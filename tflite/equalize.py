@@ -115,8 +115,8 @@ def _factors(model: schema.ModelT, ranges: np.ndarray, readers: list[Reader]) ->
 
 def _channels(model: schema.ModelT, reader: schema.OperatorT) -> int:
     """What counts as the channels that a weighted operation other than a depthwise convolution reads."""
-    *_, rows, _, channels = (1, 1, *model.subgraphs[0].tensors[reader.inputs[1]].shape)
-    return int(channels * (rows if reads_stacked(model, reader) else 1))
+    _, *window, channels = model.subgraphs[0].tensors[reader.inputs[1]].shape
+    return int(np.prod(window) * channels if reads_stacked(model, reader) else channels)
 
 
 def _scale_inputs(model: schema.ModelT, reader: schema.OperatorT, start: int, factors: np.ndarray) -> None:

@@ -89,6 +89,13 @@ def maker(model: schema.ModelT, index: int) -> schema.OperatorT | None:
     return next((operator for operator in model.subgraphs[0].operators if index in operator.outputs), None)
 
 
+def only_reader(model: schema.ModelT, index: int) -> schema.OperatorT | None:
+    """The one operation that reads a tensor; `None` if none or several do, or the tensor is an output."""
+    graph = model.subgraphs[0]
+    readers = [operator for operator in graph.operators if index in operator.inputs]
+    return readers[0] if len(readers) == 1 and index not in graph.outputs else None
+
+
 def replace_constant(model: schema.ModelT, operator: schema.OperatorT, position: int, data: np.ndarray) -> None:
     """Gives one operation other values in a constant input of it; operations that shared the constant keep theirs."""
     graph = model.subgraphs[0]

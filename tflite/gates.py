@@ -19,6 +19,7 @@ from ghostnet_tf.tflite.flatbuffer import (
     elementwise,
     holds_floats,
     maker,
+    only_reader,
     op_name,
     opcode,
     pack,
@@ -100,11 +101,8 @@ def _doubled_rows(model: schema.ModelT, product: schema.OperatorT) -> tuple[int,
 
 def _maker(model: schema.ModelT, reader: schema.OperatorT, index: int | None = None) -> schema.OperatorT | None:
     """What makes a tensor, by default the first that `reader` reads, if nothing else reads it."""
-    graph = model.subgraphs[0]
     index = reader.inputs[0] if index is None else index
-    if index in graph.outputs or sum(index in other.inputs for other in graph.operators) > 1:
-        return None
-    return maker(model, index)
+    return None if only_reader(model, index) is None else maker(model, index)
 
 
 def _may_halve(model: schema.ModelT, operator: schema.OperatorT) -> bool:

@@ -19,6 +19,7 @@ from ghostnet_tf.tflite.flatbuffer import (
     drop_unread,
     holds_floats,
     maker,
+    only_reader,
     op_name,
     opcode,
     pack,
@@ -178,14 +179,11 @@ def _bordered(
 
 def _reader(model: schema.ModelT, index: int, kind: str | None = None) -> schema.OperatorT | None:
     """The only operation that reads a float map, if it is of a kind and reads it first."""
-    graph = model.subgraphs[0]
-    readers = [operator for operator in graph.operators if index in operator.inputs]
-    if len(readers) != 1 or index in graph.outputs or readers[0].inputs[0] != index:
+    reader = only_reader(model, index)
+    if reader is None or reader.inputs[0] != index or (kind is not None and op_name(model, reader) != kind):
         return None
-    if kind is not None and op_name(model, readers[0]) != kind:
-        return None
-    tensor = graph.tensors[index]
-    return readers[0] if len(tensor.shape) == 4 and tensor.type == FLOAT32 else None
+    tensor = model.subgraphs[0].tensors[index]
+    return reader if len(tensor.shape) == 4 and tensor.type == FLOAT32 else None
 
 
 def _stored(model: schema.ModelT, index: int) -> np.ndarray | None:

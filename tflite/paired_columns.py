@@ -14,6 +14,7 @@ from ghostnet_tf.tflite.flatbuffer import (
     drop_unused,
     holds_floats,
     maker,
+    only_reader,
     op_name,
     pack,
     reshape,
@@ -30,10 +31,9 @@ def with_paired_columns(content: bytes) -> bytes:
     model = unpack(content)
     graph = model.subgraphs[0]
     image = with_borders(model, int(graph.inputs[0]))[-1]
-    readers = [operator for operator in graph.operators if image in operator.inputs]
-    if len(readers) != 1 or image in graph.outputs or not _reads_pairs(model, readers[0]):
+    convolution = only_reader(model, image)
+    if convolution is None or not _reads_pairs(model, convolution):
         return content
-    (convolution,) = readers
     _, height, width, channels = map(int, graph.tensors[image].shape)
     if width % 2 and not _widened(model, image):
         return content

@@ -15,6 +15,7 @@ from ghostnet_tf.tflite.flatbuffer import (
     add_like,
     drop_unused,
     holds_floats,
+    only_reader,
     op_name,
     pack,
     unpack,
@@ -30,10 +31,9 @@ def with_stacked_halves(content: bytes) -> bytes:
         if op_name(model, operator) != "CONCATENATION":
             continue
         whole = int(operator.outputs[0])
-        readers = [other for other in graph.operators if whole in other.inputs]
-        if len(readers) != 1 or whole in graph.outputs or not _can_stack(model, operator, readers[0]):
+        convolution = only_reader(model, whole)
+        if convolution is None or not _can_stack(model, operator, convolution):
             continue
-        (convolution,) = readers
         _, height, width, channels = map(int, graph.tensors[operator.inputs[0]].shape)
         weights = values(model, graph.tensors[convolution.inputs[1]])
         halves = len(operator.inputs)
