@@ -149,7 +149,7 @@ def measure(run: Path, arguments) -> list[dict]:
 
 def files(model, images, methods):
     """Scheme, method and content of each file, the fp32 one first."""
-    from ghostnet_tf.tflite.schemes import SCHEMES, convert, full_integer, to_quantize
+    from ghostnet_tf.tflite.schemes import GRAPH, SCHEMES, convert, form, full_integer, rearranged_at_last, to_quantize
 
     floats = [name for name, row in SCHEMES.items() if not row.needs_images]
     for scheme in floats if "float" in methods else ["fp32"]:
@@ -157,7 +157,8 @@ def files(model, images, methods):
     before = to_quantize(model)
     for name, options in OURS.items():
         if name in methods:
-            yield "int8", f"ours, {name}", full_integer(before, images, "uint8", "float32", **options)
+            content = full_integer(before, images, "uint8", "float32", **options)
+            yield "int8", f"ours, {name}", rearranged_at_last(content, form(GRAPH, "int8"))
     if GUIDE in methods:
         yield "int8", GUIDE, of_guide(model, images)
     if LITERT in methods and importlib.util.find_spec("litert_quantizer") is None:

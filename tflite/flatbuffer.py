@@ -141,32 +141,6 @@ def add_like(model: schema.ModelT, index: int, shape: Iterable[int], suffix: str
     return len(tensors) - 1
 
 
-def elementwise(
-    model: schema.ModelT, kind: str, inputs: Iterable[int], output: int, activation: int = NONE
-) -> schema.OperatorT:
-    """A sum (`kind` is ADD) or a product (MUL) of two tensors."""
-    operator = schema.OperatorT()
-    operator.opcodeIndex = opcode(model, getattr(schema.BuiltinOperator, kind))
-    operator.inputs, operator.outputs = np.array(list(inputs), np.int32), np.array([output], np.int32)
-    operator.builtinOptionsType = getattr(schema.BuiltinOptions, f"{kind.title()}Options")
-    operator.builtinOptions = getattr(schema, f"{kind.title()}OptionsT")()
-    operator.builtinOptions.fusedActivationFunction = activation
-    return operator
-
-
-def reshape(model: schema.ModelT, before: int, after: int) -> schema.OperatorT:
-    """An operation that gives the values of one tensor the shape of another."""
-    sides = np.array(model.subgraphs[0].tensors[after].shape, np.int32)
-    constant = add_constant(model, sides, model.subgraphs[0].tensors[after].name + b"/shape")
-    operator = schema.OperatorT()
-    operator.opcodeIndex = opcode(model, schema.BuiltinOperator.RESHAPE)
-    operator.inputs, operator.outputs = np.array([before, constant], np.int32), np.array([after], np.int32)
-    options = schema.ReshapeOptionsT()
-    options.newShape = sides
-    operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.ReshapeOptions, options
-    return operator
-
-
 def paired(model: schema.ModelT, quantized: schema.ModelT) -> list[tuple[schema.OperatorT, schema.OperatorT]]:
     """The operations of a float file, each with its own in the int8 file that was made of it.
 

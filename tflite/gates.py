@@ -16,7 +16,6 @@ from ghostnet_tf.tflite.flatbuffer import (
     add_constant,
     add_like,
     drop_unread,
-    elementwise,
     holds_floats,
     maker,
     only_reader,
@@ -24,10 +23,10 @@ from ghostnet_tf.tflite.flatbuffer import (
     opcode,
     pack,
     replace_constant,
-    reshape,
     unpack,
     values,
 )
+from ghostnet_tf.tflite.operations import elementwise, reshape
 
 
 def with_broadcast_gates(content: bytes) -> bytes:

@@ -1,5 +1,6 @@
 """The words and numbers of the page that `layers` writes."""
 
+import dataclasses
 import importlib.util
 import json
 import shlex
@@ -87,7 +88,9 @@ def float_file(model: keras.Model, file: schema.ModelT, name: str) -> schema.Mod
     """
     for scheme, files in REARRANGED.items():
         content = converted(model, SCHEMES[scheme])
-        forms = (form(graph, each) for graph in GRAPHS for each in files if each in REWRITTEN.get(graph, files))
+        forms = [form(graph, each) for graph in GRAPHS for each in files if each in REWRITTEN.get(graph, files)]
+        # Where layers stay in float, int8 files may keep their halves as they were.
+        forms += [dataclasses.replace(each, interleaved_halves=False) for each in forms]
         for each in dict.fromkeys(forms):
             candidate = unpack(rearranged(content, each))
             if _alike(candidate, file):

@@ -26,6 +26,7 @@ from ghostnet_tf.tflite.flatbuffer import (
     unpack,
     values,
 )
+from ghostnet_tf.tflite.operations import concatenation
 
 FLOAT32 = schema.TensorType.FLOAT32
 BYTES = (0, 255)  # of an image: in int8, a border outside of them would be clipped
@@ -164,16 +165,7 @@ def _bordered(
     output.shape = shape
     output.shape[axis] += sum(sides)
     tensors.append(output)
-    operator = schema.OperatorT()
-    operator.opcodeIndex = opcode(model, schema.BuiltinOperator.CONCATENATION)
-    operator.inputs, operator.outputs = (
-        np.array([*before, image, *after], np.int32),
-        np.array([len(tensors) - 1], np.int32),
-    )
-    options = schema.ConcatenationOptionsT()
-    options.axis, options.fusedActivationFunction = axis, NONE
-    operator.builtinOptionsType, operator.builtinOptions = schema.BuiltinOptions.ConcatenationOptions, options
-    written.append(operator)
+    written.append(concatenation(model, [*before, image, *after], len(tensors) - 1, axis))
     return len(tensors) - 1
 
 

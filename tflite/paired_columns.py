@@ -17,11 +17,11 @@ from ghostnet_tf.tflite.flatbuffer import (
     only_reader,
     op_name,
     pack,
-    reshape,
     unpack,
     values,
 )
 from ghostnet_tf.tflite.normalization import with_borders
+from ghostnet_tf.tflite.operations import reshape
 
 STEP = 4  # channels that fill one step of XNNPACK's kernels
 

@@ -7,6 +7,7 @@ import platform
 import time
 from argparse import Namespace
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import keras
@@ -24,7 +25,17 @@ from ghostnet_tf.tflite.layer_report import IMAGES as LAYER_IMAGES
 from ghostnet_tf.tflite.layer_report import layer_errors, write_report
 from ghostnet_tf.tflite.metadata import with_metadata
 from ghostnet_tf.tflite.model_card import describe
-from ghostnet_tf.tflite.schemes import CALIBRATION_METHOD, FILES, QAT, SCHEMES, convert, form, rearranged
+from ghostnet_tf.tflite.schemes import (
+    CALIBRATION_METHOD,
+    FILES,
+    QAT,
+    SCHEMES,
+    convert,
+    form,
+    rearranged,
+    rearranged_at_last,
+    rearranged_to_quantize,
+)
 from ghostnet_tf.tflite.tensorflow_converter import SHRUNK, ConversionError, converted
 from ghostnet_tf.tflite.verify import Agreement, agreement, check_name, reference
 
@@ -43,11 +54,11 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
     to_run = form_to_run(model)
 
     of_tensorflow = functools.cache(lambda: converted(to_run, SCHEMES["fp32"]))  # once, for fp32, hybrid and int8
-    floats = functools.cache(lambda scheme: rearranged(of_tensorflow(), form(args.graph, scheme)))
     made = {}
     for scheme, path in paths.items():
         started = time.monotonic()
-        content, graph, mixed = _convert(to_run, floats, source, scheme, images, args)
+        file = _convert(to_run, of_tensorflow, source, scheme, images, args)
+        content, graph, mixed = file.content, file.graph, file.mixture
         agrees = agreement(content, expected, scheme)
         _judge(agrees, scheme, args.min_agreement)
         on_gpu = _check_gpu(content, scheme, images) if args.check_gpu else None
@@ -66,7 +77,7 @@ def run(args: Namespace, source: sources.Source, paths: dict[str, Path]) -> None
         if mixed is not None:
             lines += mixture.describe(record["mixed"])
         if args.per_layer_report is not None and FILES[scheme].needs_images:
-            lines += report_layers(args, model.name, scheme, floats("int8"), content, images)
+            lines += report_layers(args, model.name, scheme, file.before_and_after, images)
         print("\n".join(f"  {line}" for line in lines), flush=True)
         if scheme == QAT.name:
             print(f"  SNR to the fake-quantized model that was trained {record['fake_quantized_snr_db']:.1f} dB")
@@ -123,23 +134,45 @@ def choose_images(args: Namespace, source: sources.Source, shape: tuple, calibra
     )
 
 
+@dataclass(frozen=True)
+class _File:
+    """A file, and what is known about it.
+
+    Attributes:
+        content: The file.
+        graph: Its structure.
+        mixture: Of a file with layers in float.
+        before_and_after: Of calibrated quantization, the float file and the integers, operation by operation.
+    """
+
+    content: bytes
+    graph: Graph
+    mixture: mixture.Mixture | None
+    before_and_after: tuple[bytes, bytes] | None
+
+
 def _convert(
     model: keras.Model,
-    floats: Callable[[str], bytes],
+    of_tensorflow: Callable[[], bytes],
     source: sources.Source,
     scheme: str,
     images: calibrate.ImageSet,
     args: Namespace,
-) -> tuple[bytes, Graph, mixture.Mixture | None]:
-    mixed = None
+) -> _File:
+    mixed = before_and_after = None
+    wanted = form(args.graph, scheme)
     try:
         if scheme == QAT.name:
             types = args.input_type or QAT.input_type, args.output_type or QAT.output_type
             content = qat.converted(model, qat.learned_ranges(source.run), *types, graph=args.graph)
         elif FILES[scheme].needs_images:
-            content, mixed = mixture.integers(floats("int8"), images.calibration, source.run, args)
+            floats = rearranged_to_quantize(of_tensorflow(), wanted)
+            integers, mixed = mixture.integers(floats, images.calibration, source.run, args)
+            before_and_after, content = (floats, integers), rearranged_at_last(integers, wanted)
+        elif scheme in SHRUNK:
+            content = convert(model, scheme, graph=args.graph)
         else:
-            content = convert(model, scheme, graph=args.graph) if scheme in SHRUNK else floats(scheme)
+            content = rearranged(of_tensorflow(), wanted)
         if scheme == "hybrid" and not has_hybrid_products(content):
             commands.log(f"warning: {model.name} has no {FEWEST} weights behind pooling: --fp32 gives the same file")
         content = with_metadata(content, describe(content, source, scheme, images, args.license))
@@ -150,15 +183,15 @@ def _convert(
         if error.log:
             commands.log(error.log)
         raise commands.CommandError(str(error)) from error
-    return content, graph, mixed
+    return _File(content, graph, mixed, before_and_after)
 
 
 def report_layers(
-    args: Namespace, name: str, scheme: str, before: bytes, content: bytes, images: calibrate.ImageSet
+    args: Namespace, name: str, scheme: str, before_and_after: tuple[bytes, bytes], images: calibrate.ImageSet
 ) -> list[str]:
     """Writes --per-layer-report; for people, the three worst layers."""
     shown = images.held_out[:LAYER_IMAGES]
-    rows = layer_errors(unpack(before), unpack(content), commands.progress(shown, "comparing layers"))
+    rows = layer_errors(*map(unpack, before_and_after), commands.progress(shown, "comparing layers"))
     title = f"{name}, {scheme} against fp32 on {len(shown)} held-out images"
     picture = write_report(args.per_layer_report, rows, title, args.overwrite)
     worst = ", ".join(f"{row.layer} {row.sqnr_db:.1f} dB" for row in rows[:3])

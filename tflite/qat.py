@@ -75,7 +75,9 @@ def converted(
 
     # Ranges first: they are of the layers' outputs, and what is rearranged keeps those of the halves, by their tensors.
     ranged = with_learned_ranges(tensorflow_converter.converted(model, SCHEMES["fp32"]), ranges)
-    return quantized(schemes.rearranged(ranged, schemes.form(graph, QAT.name)), input_type, output_type)
+    form = schemes.form(graph, QAT.name)
+    content = quantized(schemes.rearranged_to_quantize(ranged, form), input_type, output_type)
+    return schemes.rearranged_at_last(content, form)
 
 
 def with_learned_ranges(content: bytes, ranges: dict[str, list[float]]) -> bytes:

@@ -21,13 +21,13 @@ from ghostnet_tf.tflite.flatbuffer import (
     add_buffer,
     add_like,
     drop_unused,
-    elementwise,
     holds_floats,
     op_name,
     pack,
     unpack,
     values,
 )
+from ghostnet_tf.tflite.operations import elementwise
 
 LANES = 8  # channels that XNNPACK's kernels compute at once: parts of other sizes would leave some idle
 APART = ("DEPTHWISE_CONV_2D", "PAD", "MEAN", "MUL")  # keep channels apart

@@ -147,11 +147,11 @@ def convert(
         allowed = ", ".join(graphs)
         raise ValueError(f"Expected `graph` of {scheme} to be one of {allowed}. Received: {graph!r}")
 
-    content = rearranged(converted(model, row), form(graph, scheme))
+    wanted = form(graph, scheme)
     if not row.needs_images:
-        return content
-    return full_integer(
-        content,
+        return rearranged(converted(model, row), wanted)
+    content = full_integer(
+        to_quantize(model, graph),
         representative_dataset,
         input_type,
         output_type,
@@ -160,6 +160,7 @@ def convert(
         equalization=equalization,
         float_layers=float_layers,
     )
+    return rearranged_at_last(content, wanted)
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,8 @@ class Form:
         tanh_gates: Whether GhostNetV2's sigmoids are tanh.
         wide_kernels: Whether 1x1 convolutions keep XNNPACK's wide kernel on ARM.
         hybrid_products: Whether weights that multiply one pixel are int8.
+        interleaved_halves: Whether upper and lower half of the largest maps are channels of one: of int8 files once
+            they are integers, so that every value keeps its range.
     """
 
     first_normalizes: bool
@@ -184,6 +187,7 @@ class Form:
     tanh_gates: bool
     wide_kernels: bool
     hybrid_products: bool
+    interleaved_halves: bool
 
 
 def form(graph: str, scheme: str) -> Form:
@@ -194,6 +198,7 @@ def form(graph: str, scheme: str) -> Form:
     have a tensor of that.
     """
     late, floats = graph in ("late", "arm"), scheme in ("fp32", "hybrid")
+    integers = scheme in ("int8", MIXED.name, QAT.name)
     return Form(
         first_normalizes=late and scheme != QAT.name,
         concatenations="late" if late else {"plain": "plain", "optimized": "none"}[graph],
@@ -202,11 +207,24 @@ def form(graph: str, scheme: str) -> Form:
         tanh_gates=late and floats,
         wide_kernels=graph == "arm" and floats,
         hybrid_products=scheme == "hybrid",
+        interleaved_halves=(late and integers) or (graph == "late" and floats),
     )
 
 
 def rearranged(content: bytes, wanted: Form) -> bytes:
     """What `converted` gives, with the normalization in a convolution and in another form."""
+    return rearranged_at_last(rearranged_to_quantize(content, wanted), wanted)
+
+
+def rearranged_at_last(content: bytes, wanted: Form) -> bytes:
+    """What `full_integer` or `of_calibration` gives, in all of its form."""
+    from ghostnet_tf.tflite.interleaved_halves import with_interleaved_halves
+
+    return with_interleaved_halves(content) if wanted.interleaved_halves else content
+
+
+def rearranged_to_quantize(content: bytes, wanted: Form) -> bytes:
+    """`rearranged`, but for what int8 files get once they are integers."""
     from ghostnet_tf.tflite import gates, paired_columns, rewrite
     from ghostnet_tf.tflite.hybrid import with_hybrid_products
     from ghostnet_tf.tflite.normalization import normalized_by_convolution
@@ -236,7 +254,7 @@ def to_quantize(model: "keras.Model", graph: str = GRAPH) -> bytes:
         model: As for `convert`.
         graph: A key of `GRAPHS`.
     """
-    return rearranged(converted(model, SCHEMES["fp32"]), form(graph, "int8"))
+    return rearranged_to_quantize(converted(model, SCHEMES["fp32"]), form(graph, "int8"))
 
 
 def full_integer(

@@ -9,7 +9,8 @@ behind it. Measured for ai-edge-litert 2.3, see docs/benchmarks.md.
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
-from ghostnet_tf.tflite.flatbuffer import add_like, op_name, pack, reshape, unpack
+from ghostnet_tf.tflite.flatbuffer import add_like, op_name, pack, unpack
+from ghostnet_tf.tflite.operations import reshape
 
 KERNEL, NARROW = 8, 2  # output channels of XNNPACK's two kernels of fp32 matrix products on ARM
 WASTED = 0.01  # share of the channels that may be computed for nothing before it takes the narrow one

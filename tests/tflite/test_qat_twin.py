@@ -23,7 +23,7 @@ from ghostnet_tf.tflite.flatbuffer import op_name, unpack, with_logits
 from ghostnet_tf.tflite.graph import read_graph
 from ghostnet_tf.tflite.qat import with_learned_ranges
 from ghostnet_tf.tflite.quantize import quantized
-from ghostnet_tf.tflite.schemes import GRAPH, QAT, SCHEMES, form, rearranged
+from ghostnet_tf.tflite.schemes import GRAPH, QAT, SCHEMES, form, rearranged_to_quantize
 from ghostnet_tf.tflite.tensorflow_converter import ConversionError, converted
 from ghostnet_tf.training.qat_quantizers import LEGACY, classes
 from ghostnet_tf.training.qat_twin import Twin, fake_quantized, loaded
@@ -79,7 +79,7 @@ def float_file(logits) -> bytes:
 def as_trained(float_file: bytes, twin: Twin, graph: str = GRAPH) -> bytes:
     """What `qat.converted` makes of it."""
     ranged = with_learned_ranges(float_file, twin.read_ranges())
-    return quantized(rearranged(ranged, form(graph, QAT.name)), "uint8", "float32")
+    return quantized(rearranged_to_quantize(ranged, form(graph, QAT.name)), "uint8", "float32")
 
 
 @pytest.fixture(scope="module")
@@ -150,7 +150,7 @@ def quantized_after(float_file: bytes, images: np.ndarray) -> bytes:
     """Post-training quantization of the same file."""
     from ghostnet_tf.tflite.quantize import with_ranges
 
-    return quantized(with_ranges(rearranged(float_file, form(GRAPH, QAT.name)), images), "uint8", "float32")
+    return quantized(with_ranges(rearranged_to_quantize(float_file, form(GRAPH, QAT.name)), images), "uint8", "float32")
 
 
 def test_trap_d_depthwise_weights_are_quantized_by_channel():
