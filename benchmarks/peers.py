@@ -2,8 +2,9 @@
 
 Ours are made by `tflite/convert.py`, untrained (weights do not change the time), and so is Keras's MobileNetV2 to
 compare with. The others' are ready files, `ROUTE_NETWORK_100_…_SCHEME.tflite` in a folder, as `make_peers.py`
-makes them. Each of ours runs twice under two names: how far the two differ is the noise. With fp32 also run our files
-for x86, `--graph late`, and those of `--hybrid`: fp32 but for int8 weights in head and squeeze-and-excitation.
+makes them. Each of ours runs twice under two names: how far the two differ is the noise. Beside them run, in fp32, our
+files for x86 (`--graph late`) and those of `--hybrid`, fp32 but for int8 weights in head and squeeze-and-excitation; in
+int8, ours of int8 in and out as the others' are, where ours else take the bytes of a photo and give floats.
 """
 
 import sys
@@ -33,13 +34,14 @@ class Ours:
     Attributes:
         name: In the race.
         contest: The scheme of the files that it races with.
-        scheme, graph: Of the file.
+        scheme: Of the file.
+        kind: What else is asked for, a key of `FLAGS`, and the folder.
     """
 
     name: str
     contest: str
     scheme: str
-    graph: str
+    kind: str = "."
 
 
 NETWORKS = ("ghostnet", "ghostnetv2")
@@ -47,13 +49,15 @@ SCHEMES = ("fp32", "int8")
 RIVALS = ("mobilenetv2",)  # other networks, by our converter
 OTHERS = (*RIVALS, "mobilenetv3large", "mobilenetv3small", "efficientnetb0")  # in the contest of the first of NETWORKS
 AGAIN = " again"
-DEFAULT = tuple(Ours("ours", scheme, scheme, "arm") for scheme in SCHEMES)
+DEFAULT = tuple(Ours("ours", scheme, scheme) for scheme in SCHEMES)
 OURS = (
     *DEFAULT,
     Ours("ours, late", "fp32", "fp32", "late"),
-    Ours("ours, hybrid", "fp32", "hybrid", "arm"),
+    Ours("ours, hybrid", "fp32", "hybrid"),
     Ours("ours, hybrid late", "fp32", "hybrid", "late"),
+    Ours("ours, int8 in and out", "int8", "int8", "integers"),
 )
+FLAGS = {".": [], "late": ["--graph", "late"], "integers": ["--input-type", "int8", "--output-type", "int8"]}
 CALIBRATION = ["--calibration-images", "16", "--verification-images", "2"]  # ranges do not change the time either
 COLUMNS = ("date", "contest", "contestant", "bytes", "sha256", "partitions", "median_ms", "p5_ms", "p95_ms", "ratio")
 COLUMNS += ("ratio_low", "ratio_high", "reference", "clock", "num_threads", "rounds", "seed", "load", "cpu")
@@ -124,7 +128,7 @@ def ours(folder: Path) -> list[Contestant]:
     for network in (*NETWORKS, *RIVALS):
         rows = OURS if network in NETWORKS else DEFAULT
         for one in rows:
-            path = _made(folder, network, one, [other.scheme for other in rows if other.graph == one.graph])
+            path = _made(folder, network, one, [other.scheme for other in rows if other.kind == one.kind])
             names = [one.name if network in NETWORKS else network]
             if network in NETWORKS and one in DEFAULT:
                 names.append(one.name + AGAIN)
@@ -134,10 +138,10 @@ def ours(folder: Path) -> list[Contestant]:
 
 def _made(folder: Path, network: str, one: Ours, schemes: list[str]) -> Path:
     """The file, made together with those of `schemes` if it is missing."""
-    folder = folder if one.graph == DEFAULT[0].graph else folder / one.graph
+    folder = folder / one.kind
     if (found := _file(folder, network, one.scheme)) is None:
         words = [sys.executable, str(ROOT / "tflite/convert.py"), "--model", network, "--weights", "none"]
-        words += [f"--{scheme}" for scheme in schemes] + ["--graph", one.graph, *CALIBRATION]
+        words += [*(f"--{scheme}" for scheme in schemes), *FLAGS[one.kind], *CALIBRATION]
         commands.log(f"converting {network}")
         done = subprocess.run([*words, "--output", str(folder), "--overwrite"], capture_output=True, text=True)
         if done.returncode:
