@@ -192,19 +192,32 @@ def run(study: Study, args) -> None:
 
 
 def next_command(member: Member, args) -> list[str]:
-    """What trains a member from where it is, in words without the interpreter."""
+    """What trains a member from where it is, in words without the interpreter.
+
+    Raises:
+        BadInput: If its folder holds another run, which would be lost.
+    """
     if begun(member) and any((member.folder / "checkpoints").glob("epoch_*")):
         return [SCRIPT, "--resume", str(member.folder), "--csv", str(args.training_csv)]
     return list(member.command[1:])
 
 
 def begun(member: Member) -> bool:
-    """Whether a member's folder holds this very run, and not one with other settings."""
+    """Whether a member's run began.
+
+    Raises:
+        BadInput: If its folder holds a run with other settings.
+    """
     file = member.folder / "environment.json"
     if not file.is_file():
         return False
     then = json.loads(file.read_text(encoding="utf-8"))["command"]
-    return essence(shlex.split(then)) == essence(member.command)
+    if essence(shlex.split(then)) != essence(member.command):
+        raise BadInput(
+            f"expected {member.folder} to be free, or to hold this run. Received: one with other settings, {then}; "
+            "move it, remove it, or train for another number of epochs"
+        )
+    return True
 
 
 def measured(member: Member) -> dict:

@@ -49,8 +49,8 @@ def test_what_was_recorded_is_complete(guard, expected):
     for row in expected["files"].values():
         assert list(row) == list(guard.COUNTS) and row["bytes"] > 100_000
     plain = expected["files"]["ghostnet_025_fp32"]
-    # The multiply-adds of a GhostNet do not depend on the scheme, and fp32 runs in one piece.
-    assert plain["multiply_adds"] == expected["files"]["ghostnet_025_int8"]["multiply_adds"]
+    # int8 computes some rows twice, and zeros between the halves of its largest maps; fp32 runs in one piece.
+    assert 1 < expected["files"]["ghostnet_025_int8"]["multiply_adds"] / plain["multiply_adds"] < 1.1
     assert len(plain["partitions"]) == 1 and not plain["outside"]
 
 

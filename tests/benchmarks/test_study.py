@@ -133,14 +133,15 @@ def test_a_command_is_the_settings_of_a_member(study, places, tmp_path):
     assert study.essence([first, flags[0], *turned]) == study.essence([first, *flags[: len(turned) + 1]])
 
 
-def test_a_run_with_other_settings_is_begun_anew(study, places):
+def test_a_run_with_other_settings_is_not_overwritten(study, places):
     args = study.parser().parse_args(places)
     member = members_of(study, places)["s = 5"]
     (member.folder / "checkpoints").mkdir(parents=True)
     (member.folder / "checkpoints" / "epoch_0001.weights.h5").touch()
     environment = member.folder / "environment.json"
     commands.write_json(environment, {"command": shlex.join([*member.command, "--batch-size", "4"])})
-    assert study.next_command(member, args) == list(member.command[1:])
+    with pytest.raises(commands.BadInput, match=r"other settings, python .* --batch-size 4; move it"):
+        study.next_command(member, args)
     commands.write_json(environment, {"command": shlex.join(member.command)})
     assert study.next_command(member, args)[:2] == ["training/train.py", "--resume"]
     (member.folder / "checkpoints" / "epoch_0001.weights.h5").unlink()
