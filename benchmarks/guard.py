@@ -1,7 +1,8 @@
 """Holds the converter to results/guard.json: operations, multiply-adds, partitions and bytes of a few small files.
 
-These do not depend on the machine (bytes are counted without the names of tensors), and any difference fails. Time
-does: of int8 in units of fp32 it only warns.
+These do not depend on the machine (bytes are counted without the names of tensors), and any difference fails. With
+--arm, so does a difference of 2 % in instructions on an ARM processor, which is emulated. Time depends on the machine:
+of int8 in units of fp32 it only warns.
 """
 
 import sys
@@ -19,7 +20,8 @@ from ghostnet_tf import commands  # noqa: E402
 
 EXAMPLES = """\
   python benchmarks/guard.py               # in CI: exit code 1 if a count differs
-  python benchmarks/guard.py --record      # after a change that is meant: commit results/guard.json with it"""
+  python benchmarks/guard.py --arm         # with ARM's instructions; sets the emulation up in .cache, on Debian
+  python benchmarks/guard.py --record --arm      # after a change that is meant: commit results/guard.json with it"""
 
 SIZE = 160  # the least for which the largest maps are computed in halves, see tflite/interleaved_halves.py
 FILES = {
@@ -28,7 +30,9 @@ FILES = {
     "ghostnetv2_025_fp32": ("GhostNetV2", "fp32"),
     "ghostnetv2_025_int8": ("GhostNetV2", "int8"),
 }
+ARM = "arm_instructions"
 COUNTS = ("ops", "multiply_adds", "partitions", "outside", "bytes")
+INSTRUCTIONS = 0.02  # of the recorded number: as far as those on ARM may be off
 SLOWER = 1.25  # of the recorded ratio of times: above it, a warning
 ROUNDS = 200
 
@@ -37,6 +41,7 @@ def parser() -> commands.ArgumentParser:
     """The command's arguments."""
     arguments = commands.ArgumentParser(prog="guard", description=__doc__, examples=EXAMPLES)
     arguments.add_argument("--expected", type=Path, default=ROOT / "results/guard.json", metavar="FILE", help="numbers")
+    arguments.add_argument("--arm", action="store_true", help="count instructions on an emulated ARM processor too")
     arguments.add_argument("--record", action="store_true", help="write today's numbers there")
     return arguments
 
@@ -104,6 +109,26 @@ def converted() -> dict[str, bytes]:
     return made
 
 
+def instructions(files: dict[str, bytes]) -> dict[str, int]:
+    """Of one inference of each file, inside LiteRT on an emulated ARM processor.
+
+    Raises:
+        MissingResource: If the emulation cannot be set up here.
+    """
+    from benchmarks import arm_instructions
+
+    found = {}
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        words = arm_instructions.emulator(folder)
+        for file, content in commands.progress(files.items(), "counting instructions", len(files)):
+            path = folder / f"{file}.tflite"
+            path.write_bytes(content)
+            kernels = arm_instructions.run_once(words, folder, path)
+            found[file] = sum(kernels.values()) - kernels[arm_instructions.OUTSIDE]
+    return found
+
+
 def relative_times(files: dict[str, bytes]) -> dict[str, float]:
     """Median ratio of each int8 file's processor time to that of the same network's fp32, interleaved."""
     from ghostnet_tf.runtime import open_model
@@ -136,6 +161,11 @@ def differences(found: dict, expected: dict) -> list[str]:
         for count in COUNTS:
             if row[count] != recorded[count]:
                 lines.append(f"{name}, {count}: expected {recorded[count]}. Received: {row[count]}")
+    for name, counted in found.get(ARM, {}).items():
+        recorded = expected[ARM].get(name)
+        if recorded is None or abs(counted / recorded - 1) > INSTRUCTIONS:
+            expectation = "some" if recorded is None else f"{recorded:,} within {INSTRUCTIONS:.0%}"
+            lines.append(f"{name}, {ARM}: expected {expectation}. Received: {counted:,}")
     return lines
 
 
@@ -156,6 +186,9 @@ def command(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     if not args.record and not args.expected.is_file():
         raise commands.BadInput(f"no file {args.expected}: make it with --record")
+    expected = None if args.record else json.loads(args.expected.read_text(encoding="utf-8"))
+    if args.arm and expected is not None and ARM not in expected:
+        raise commands.BadInput(f"{args.expected} has no instructions: record them with --record --arm")
     files = converted()
     import tensorflow as tf
 
@@ -167,11 +200,14 @@ def command(argv: list[str] | None = None) -> int:
         "files": {name: counts(without_names(content)) for name, content in files.items()},
         "time_to_fp32": relative_times(files),
     }
+    if args.arm:
+        found[ARM] = instructions(files)
     if args.record:
+        if not args.arm:
+            commands.log("warning: without --arm, no instructions are recorded")
         commands.write_json(args.expected, found)
         print(f"recorded {len(files)} files in {args.expected.name}")
         return commands.OK
-    expected = json.loads(args.expected.read_text(encoding="utf-8"))
     for line in warnings(found, expected):
         print(f"warning: {line}")
     changed = differences(found, expected)
@@ -183,7 +219,8 @@ def command(argv: list[str] | None = None) -> int:
             f"{len(changed)} counts are not the recorded ones ({versions}); if that is meant, run with --record and "
             "commit the numbers"
         )
-    print(f"{len(files)} files are as recorded: operations, multiply-adds, partitions and bytes")
+    also = ", instructions on ARM" * args.arm
+    print(f"{len(files)} files are as recorded: operations, multiply-adds, partitions and bytes{also}")
     return commands.OK
 
 
