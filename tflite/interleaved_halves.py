@@ -103,6 +103,8 @@ def _works_in_halves(model: schema.ModelT, operator: schema.OperatorT, read: int
     """Whether an operation treats rows alike, with windows to both sides or none; `read` of its inputs are maps."""
     graph, options = model.subgraphs[0], operator.builtinOptions
     tensors = graph.tensors
+    if min(operator.inputs) < 0:
+        return False
     constants = [model.buffers[tensors[index].buffer].data is not None for index in operator.inputs]
     if constants != [False] * read + [True] * (len(constants) - read) or len(tensors[operator.outputs[0]].shape) != 4:
         return False
@@ -116,7 +118,7 @@ def _works_in_halves(model: schema.ModelT, operator: schema.OperatorT, read: int
     if kind == "PAD":
         reader = only_reader(model, int(operator.outputs[0]))
         return reader is not None and op_name(model, reader) == "DEPTHWISE_CONV_2D" and _is_symmetric(model, operator)
-    if kind not in ("CONV_2D", "DEPTHWISE_CONV_2D"):
+    if kind not in ("CONV_2D", "DEPTHWISE_CONV_2D") or len(operator.inputs) != 3:
         return False
     weights = list(tensors[operator.inputs[1]].shape)
     if kind == "CONV_2D":
@@ -132,7 +134,7 @@ def _works_in_halves(model: schema.ModelT, operator: schema.OperatorT, read: int
 
 
 def _is_symmetric(model: schema.ModelT, pad: schema.OperatorT) -> bool:
-    """Whether the border is that which a depthwise convolution behind it needs above and below, and of one pixel."""
+    """Whether it is a border above and below of half of what the depthwise convolution behind it has as a window."""
     reader = only_reader(model, int(pad.outputs[0]))
     rows = int(model.subgraphs[0].tensors[reader.inputs[1]].shape[1]) // 2
     sides = values(model, model.subgraphs[0].tensors[pad.inputs[1]])
