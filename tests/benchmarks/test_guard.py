@@ -2,6 +2,7 @@
 
 import copy
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,16 @@ def test_instructions_may_be_off_by_two_percent(guard, expected):
         assert len(found) == lines
         assert not lines or (f"{name}, arm_instructions" in found[0] and f"{counted:,}" in found[0])
     assert guard.differences({"files": expected["files"]}, expected) == []  # where they were not counted
+
+
+def test_instructions_are_as_recorded(guard, expected):
+    if not os.environ.get("FULL_SIZE"):
+        pytest.skip("sets up and starts an emulated processor: set FULL_SIZE=1, as make test-arm does")
+    try:
+        counted = guard.instructions(guard.converted())
+    except commands.MissingResource as reason:
+        pytest.skip(str(reason))
+    assert guard.differences({"files": expected["files"], guard.ARM: counted}, expected) == []
 
 
 def test_time_only_warns_and_only_on_the_same_processor(guard, expected):
