@@ -84,6 +84,7 @@ def _startup(module, patch: pytest.MonkeyPatch) -> None:
 
 def _study(module, patch: pytest.MonkeyPatch) -> None:
     def run(words: list[str], **_) -> subprocess.CompletedProcess:
+        patch.setattr(sys, "argv", words[1:])  # which the run folder keeps
         return subprocess.CompletedProcess(words, train.main(words[2:]))
 
     patch.setattr(module, "subprocess", SimpleNamespace(run=run))

@@ -105,8 +105,10 @@ def test_any_chain_of_windows_stays_the_same(blocks, window, strided, padding, f
     changed = with_interleaved_halves(content)
     if changed != content:
         assert_the_same(content, changed)
-    # Channels that fill the kernels as they are, and too many rows twice, stay.
-    assert (changed != content) == (filters in (4, 8, 16) and 2 * stage.rows <= 88)
+    if 2 * stage.rows > 88:
+        assert changed == content  # too many rows twice
+    elif blocks and filters < 24:
+        assert changed != content  # 2, 4 and 8 channels leave the most of 16 idle
 
 
 @pytest.mark.parametrize(
