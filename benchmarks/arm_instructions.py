@@ -169,6 +169,11 @@ def by_kernel(counts: Counter[int], mapped: list[Library]) -> Counter[str]:
     return found
 
 
+def inside(counts: Counter[str]) -> int:
+    """All instructions but those outside of LiteRT."""
+    return sum(counts.values()) - counts[OUTSIDE]
+
+
 def moved_bytes(content: bytes) -> dict[str, int]:
     """What the copying operations of a file read and write for one image, and its additions.
 
@@ -176,15 +181,16 @@ def moved_bytes(content: bytes) -> dict[str, int]:
     """
     import numpy as np
 
-    from ghostnet_tf.tflite.flatbuffer import TYPE_NAMES, op_name, unpack
+    from ghostnet_tf.tflite.flatbuffer import TYPE_NAMES, is_constant, op_name, unpack
 
     model = unpack(content)
     graph = model.subgraphs[0]
 
     def size(index: int) -> int:
         tensor = graph.tensors[index]
-        constant = model.buffers[tensor.buffer].data is not None
-        return 0 if constant else math.prod(map(int, tensor.shape)) * np.dtype(TYPE_NAMES[tensor.type]).itemsize
+        if is_constant(model, index):
+            return 0
+        return math.prod(map(int, tensor.shape)) * np.dtype(TYPE_NAMES[tensor.type]).itemsize
 
     found = Counter()
     for operator in graph.operators:
@@ -213,7 +219,7 @@ def contestants(args) -> list:
 def rows_of(one, counts: Counter[str]) -> list[dict]:
     """The rows of a file: its total first, then its kernels and what is outside, most first."""
     content = one.path.read_bytes()
-    inside = sum(counts.values()) - counts[OUTSIDE]
+    total = inside(counts)
     shared = {
         "contest": f"{one.network} {one.scheme}".strip(),
         "contestant": one.name,
@@ -221,11 +227,11 @@ def rows_of(one, counts: Counter[str]) -> list[dict]:
         "bytes": len(content),
         "sha256": hashlib.sha256(content).hexdigest(),
     }
-    rows = [shared | {"kernel": ALL, "instructions": inside, "share": 1.0} | moved_bytes(content)]
+    rows = [shared | {"kernel": ALL, "instructions": total, "share": 1.0} | moved_bytes(content)]
     for kernel, instructions in counts.most_common():
-        if kernel == OUTSIDE or instructions >= SHARE * inside:
+        if kernel == OUTSIDE or instructions >= SHARE * total:
             rows.append(
-                shared | {"kernel": kernel, "instructions": instructions, "share": round(instructions / inside, 4)}
+                shared | {"kernel": kernel, "instructions": instructions, "share": round(instructions / total, 4)}
             )
     return rows
 

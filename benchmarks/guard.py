@@ -124,8 +124,7 @@ def instructions(files: dict[str, bytes]) -> dict[str, int]:
         for file, content in commands.progress(files.items(), "counting instructions", len(files)):
             path = folder / f"{file}.tflite"
             path.write_bytes(content)
-            kernels = arm_instructions.run_once(words, folder, path)
-            found[file] = sum(kernels.values()) - kernels[arm_instructions.OUTSIDE]
+            found[file] = arm_instructions.inside(arm_instructions.run_once(words, folder, path))
     return found
 
 

@@ -78,10 +78,14 @@ def values(model: schema.ModelT, tensor: schema.TensorT) -> np.ndarray:
     return stored.view(TYPE_NAMES[tensor.type]).reshape(tensor.shape)
 
 
+def is_constant(model: schema.ModelT, index: int) -> bool:
+    """Whether a tensor's values are stored in the file."""
+    return model.buffers[model.subgraphs[0].tensors[index].buffer].data is not None
+
+
 def holds_floats(model: schema.ModelT, index: int) -> bool:
     """Whether a tensor is a constant of 32-bit floats."""
-    tensor = model.subgraphs[0].tensors[index]
-    return tensor.type == schema.TensorType.FLOAT32 and model.buffers[tensor.buffer].data is not None
+    return model.subgraphs[0].tensors[index].type == schema.TensorType.FLOAT32 and is_constant(model, index)
 
 
 def maker(model: schema.ModelT, index: int) -> schema.OperatorT | None:

@@ -21,6 +21,7 @@ from ghostnet_tf.tflite.flatbuffer import (
     add_buffer,
     add_like,
     drop_unused,
+    is_constant,
     maker,
     only_reader,
     op_name,
@@ -105,7 +106,7 @@ def _works_in_halves(model: schema.ModelT, operator: schema.OperatorT, read: int
     tensors = graph.tensors
     if min(operator.inputs) < 0:
         return False
-    constants = [model.buffers[tensors[index].buffer].data is not None for index in operator.inputs]
+    constants = [is_constant(model, index) for index in operator.inputs]
     if constants != [False] * read + [True] * (len(constants) - read) or len(tensors[operator.outputs[0]].shape) != 4:
         return False
     kind, shape = op_name(model, operator), list(tensors[operator.inputs[0]].shape)
@@ -188,17 +189,13 @@ class _Interleaver:
     def _interleave(self) -> None:
         """The upper and the lower rows of the source, as channels."""
         source, rows = self.stage.source, self.stage.rows
-        _, height, width, channels = map(int, self.tensors[source].shape)
-        parts = []
-        for name, first in (("upper", 0), ("lower", height - rows)):
-            parts.append(add_like(self.model, source, (1, rows, width, channels), name))
-            self.written.append(slice_of(self.model, source, parts[-1], (0, first, 0, 0)))
+        parts = self._slices(source, source, rows, (0, self.height - rows, 0, 0))
         self.written.append(concatenation(self.model, parts, self._add(source, deep=True), 3))
 
     def _write(self, operator: schema.OperatorT) -> None:
         """An operation of the stage, in halves."""
         kind, output = op_name(self.model, operator), int(operator.outputs[0])
-        maps = [index for index in map(int, operator.inputs) if self._is_map(index)]
+        maps = [index for index in map(int, operator.inputs) if not is_constant(self.model, index)]
         if kind == "CONCATENATION" and operator.builtinOptions.axis == 1:
             return  # its reader writes it
         if kind == "CONV_2D":
@@ -210,8 +207,7 @@ class _Interleaver:
                 self._join(output)
         else:
             deep = kind == "PAD" or (kind == "ADD" and all((index, True) in self.seen for index in maps))
-            constants = [int(index) for index in operator.inputs if not self._is_map(index)]
-            self._copy(operator, [*(self._as(index, deep) for index in maps), *constants], deep)
+            self._copy(operator, [*(self._as(index, deep) for index in maps), *operator.inputs[len(maps) :]], deep)
 
     def _convolution(self, operator: schema.OperatorT) -> None:
         """A 1x1 convolution, of both halves at once where that takes no more of the processor's steps."""
@@ -236,19 +232,25 @@ class _Interleaver:
 
     def _join(self, index: int) -> None:
         """What leaves the stage, as it was: the right rows of each half, one below the other."""
-        _, height, width, channels = map(int, self.tensors[index].shape)
+        _, height, _, channels = map(int, self.tensors[index].shape)
         halves = self._as(index, deep=True)
         unused = int(self.tensors[halves].shape[1]) - height // 2
-        parts = []
-        for name, begin in (("upper", (0, 0, 0, 0)), ("lower", (0, unused, 0, channels))):
-            parts.append(add_like(self.model, index, (1, height // 2, width, channels), name))
-            self.written.append(slice_of(self.model, halves, parts[-1], begin))
+        parts = self._slices(halves, index, height // 2, (0, unused, 0, channels))
         reader = only_reader(self.model, index)
         if reader is not None and op_name(self.model, reader) == "CONCATENATION" and reader.builtinOptions.axis == 1:
             place = list(reader.inputs).index(index)
             reader.inputs = np.array([*reader.inputs[:place], *parts, *reader.inputs[place + 1 :]], np.int32)
         else:
             self.written.append(concatenation(self.model, parts, index, 1))
+
+    def _slices(self, tensor: int, like: int, rows: int, lower: tuple[int, ...]) -> list[int]:
+        """Two pieces of a tensor, from its beginning and from `lower` on: as `like` is, but of `rows`."""
+        _, _, width, channels = map(int, self.tensors[like].shape)
+        parts = []
+        for name, begin in (("upper", (0, 0, 0, 0)), ("lower", lower)):
+            parts.append(add_like(self.model, like, (1, rows, width, channels), name))
+            self.written.append(slice_of(self.model, tensor, parts[-1], begin))
+        return parts
 
     def _copy(self, operator: schema.OperatorT, inputs: list[int], deep: bool) -> None:
         """The operation with other inputs; its output is new."""
@@ -273,9 +275,6 @@ class _Interleaver:
         shape = (1, rows, width, 2 * channels) if deep else (1, rows, 2 * width, channels)
         self.seen[index, deep] = add_like(self.model, index, shape, "halves" if deep else "columns")
         return self.seen[index, deep]
-
-    def _is_map(self, index: int) -> bool:
-        return self.model.buffers[self.tensors[index].buffer].data is None
 
     def _twice(self, index: int, axis: int) -> int:
         """Constants of both halves, by channel along `axis`."""
