@@ -46,7 +46,8 @@ class RunConfig:
         dropout_rate: Before its classifier.
         weights: Starting weights: `None`, `"imagenet"`, a file, or the tag of weights in the package.
         freeze_epochs: First epochs, in which only the classifier trains, see `freezing`; 0 for none.
-        teacher: A `.keras` file to learn from beside the labels, see `distillation`.
+        teacher: A `.keras` file to learn from beside the labels, or several with commas between them, see
+            `distillation`.
         temperature: Of the softmax in which teacher and student are compared.
         distillation_weight: Share of that comparison in the loss; the labels have the rest.
         size: Pixels a side.
@@ -149,6 +150,11 @@ class RunConfig:
     def options(self) -> dict:
         """The options that are set, by name."""
         return {name: value for name in OPTIONS if (value := getattr(self, name)) is not None}
+
+    @property
+    def teachers(self) -> list[str]:
+        """The files of `teacher`."""
+        return self.teacher.split(",") if self.teacher else []
 
     @property
     def network(self) -> str:

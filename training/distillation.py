@@ -1,6 +1,7 @@
-"""Knowledge distillation: learning from a trained model's answers beside the labels.
+"""Knowledge distillation: learning from the answers of trained models beside the labels.
 
-Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), section 2.
+Hinton, Vinyals and Dean, "Distilling the Knowledge in a Neural Network" (2015), section 2. Of several teachers, what is
+learnt is the geometric mean of their distributions.
 """
 
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from keras import ops
 from ghostnet_tf.commands import BadInput
 from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.predict import Predictor, load_predictor
-from ghostnet_tf.training.towers import Towers
+from ghostnet_tf.training.towers import Towers, in_parts
 from ghostnet_tf.untrusted import sha256_of
 
 LEAST = 1e-30  # probability; float32 has a logarithm for it
@@ -59,33 +60,22 @@ class Student(Towers):
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         if not training:
             return loss
-        soft = self.divergence(ops.stop_gradient(self.teacher(x)), y_pred, sample_weight)
+        answers = in_parts(self.teacher, x, self.towers)
+        soft = self.divergence(ops.stop_gradient(answers), y_pred, sample_weight)
         return (1 - self.weight) * loss + self.weight * soft
 
 
 def student_of(model: keras.Model, config: RunConfig, labels: list[str]) -> Student:
-    """A model of logits that learns from the teacher of a run; see `Student`.
+    """A model of logits that learns from the teachers of a run; see `Student`.
 
     Raises:
-        BadInput: If the teacher cannot be read, or knows other classes or takes images of another size.
+        BadInput: If a teacher cannot be read, or knows other classes or takes images of another size.
     """
-    predictor = load_predictor(Path(config.teacher))
-    if (predictor.classes, predictor.size) != (len(labels), config.size):
-        raise BadInput(
-            f"expected a teacher of {len(labels)} classes and images of {config.size} px, as the run has. "
-            f"Received: {config.teacher} of {predictor.classes} classes and {predictor.size} px"
-        )
-    names = Path(config.teacher).with_name("labels.txt")
-    known = names.read_text(encoding="utf-8").splitlines() if names.is_file() else labels
-    if known != labels:
-        raise BadInput(
-            f"expected a teacher of the classes {', '.join(labels)}. "
-            f"Received: {config.teacher}, whose {names.name} has {', '.join(known)}"
-        )
+    predictors = [_teacher(Path(file), config, labels) for file in config.teachers]
     return Student(
         model.input,
         model.output,
-        teacher=logits_of(predictor),
+        teacher=logits_of(*predictors),
         temperature=config.temperature,
         weight=config.distillation_weight,
         towers=config.towers,
@@ -93,8 +83,34 @@ def student_of(model: keras.Model, config: RunConfig, labels: list[str]) -> Stud
     )
 
 
-def logits_of(teacher: Predictor) -> Callable:
-    """A function from images `(batch, size, size, 3)`, RGB 0-255, to a teacher's logits, float32 `(batch, classes)`.
+def _teacher(file: Path, config: RunConfig, labels: list[str]) -> Predictor:
+    predictor = load_predictor(file)
+    if (predictor.classes, predictor.size) != (len(labels), config.size):
+        raise BadInput(
+            f"expected a teacher of {len(labels)} classes and images of {config.size} px, as the run has. "
+            f"Received: {file} of {predictor.classes} classes and {predictor.size} px"
+        )
+    names = file.with_name("labels.txt")
+    known = names.read_text(encoding="utf-8").splitlines() if names.is_file() else labels
+    if known != labels:
+        raise BadInput(
+            f"expected a teacher of the classes {', '.join(labels)}. "
+            f"Received: {file}, whose {names.name} has {', '.join(known)}"
+        )
+    return predictor
+
+
+def logits_of(*teachers: Predictor) -> Callable:
+    """A function from images `(batch, size, size, 3)`, RGB 0-255, to the mean of the logits that teachers give them.
+
+    These are float32 `(batch, classes)`.
+    """
+    answers = [_logits_of(teacher) for teacher in teachers]
+    return lambda images: sum(logits(images) for logits in answers) / len(answers)
+
+
+def _logits_of(teacher: Predictor) -> Callable:
+    """As `logits_of`, of one teacher.
 
     The logarithm of probabilities is as good: it differs from the logits by what a softmax takes away. That a teacher
     gives probabilities is seen from its answers to noise.
@@ -112,7 +128,5 @@ def logits_of(teacher: Predictor) -> Callable:
 
 
 def checksum(config: RunConfig) -> str | None:
-    """The SHA-256 of a run's teacher, or `None` where there is none."""
-    if config.teacher is None:
-        return None
-    return sha256_of(Path(config.teacher))
+    """The SHA-256 of a run's teachers, with commas between them, or `None` where there is none."""
+    return ",".join(sha256_of(Path(file)) for file in config.teachers) or None

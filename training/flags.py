@@ -28,9 +28,9 @@ FLAGS = {
     "dropout_rate": (float, "before the classifier (default: the model's)"),
     "weights": (str, "starting weights: imagenet, a file, or cifar10 of ghost_resnet56, which the package carries"),
     "freeze_epochs": (int, "first epochs, in which only the classifier trains; with --weights"),
-    "teacher": (str, "a .keras file whose answers are learnt beside the labels"),
-    "temperature": (commands.positive_float, "of the softmax in which teacher and student are compared"),
-    "distillation_weight": (float, "the teacher's share of the loss"),
+    "teacher": (str, "a .keras file, or some with commas between, whose answers are learnt beside the labels"),
+    "temperature": (commands.positive_float, "of the softmax in which teachers and student are compared"),
+    "distillation_weight": (float, "share of the teachers in the loss"),
     "size": (commands.positive_int, "pixels a side (default: 32 for small images, 224 for photos)"),
     "progressive_sizes": (integer_list, "smaller sizes to begin with, such as 24, for faster first epochs"),
     "progressive_epochs": (integer_list, "epochs after which the next of them, in the end the full size, is taken"),
@@ -160,8 +160,8 @@ def check(config: RunConfig) -> None:
             "expected --weights with --freeze-epochs, since an untrained network has nothing to keep. "
             f"Received: --freeze-epochs {config.freeze_epochs} alone"
         )
-    if config.teacher is not None and not config.teacher.endswith(".keras"):
-        raise BadInput(f"expected --teacher as a .keras file. Received: {config.teacher}")
+    if config.teacher is not None and not all(file.endswith(".keras") for file in config.teacher.split(",")):
+        raise BadInput(f"expected --teacher as .keras files with commas between them. Received: {config.teacher}")
     if config.clipnorm is not None and config.global_clipnorm is not None:
         raise BadInput(
             "expected --clipnorm or --global-clipnorm, not both. "

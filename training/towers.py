@@ -1,5 +1,7 @@
 """A batch in parts that the processor's cores compute side by side, and images smaller than the network's."""
 
+from collections.abc import Callable
+
 import keras
 from keras import ops
 
@@ -26,12 +28,16 @@ class Towers(keras.Model):
         self.towers = towers
 
     def call(self, inputs, training=None, mask=None):
-        if self.towers == 1:
-            return super().call(inputs, training=training, mask=mask)
-        images = inputs.shape[0]
-        if images is None or images % self.towers:  # the last batch of an evaluation: filled up with its last image
-            images = ops.shape(inputs)[0]
-            filled = -(-images // self.towers) * self.towers
-            inputs = ops.take(inputs, ops.minimum(ops.arange(filled), images - 1), axis=0)
-        parts = ops.split(inputs, self.towers)
-        return ops.concatenate([super(Towers, self).call(part, training, mask) for part in parts])[:images]
+        return in_parts(lambda part: super(Towers, self).call(part, training, mask), inputs, self.towers)
+
+
+def in_parts(function: Callable, inputs, parts: int):
+    """The outputs `(batch, ...)` of a function for inputs `(batch, ...)`, called for each of equal parts of a batch."""
+    if parts == 1:
+        return function(inputs)
+    images = inputs.shape[0]
+    if images is None or images % parts:  # the last batch of an evaluation: filled up with its last image
+        images = ops.shape(inputs)[0]
+        filled = -(-images // parts) * parts
+        inputs = ops.take(inputs, ops.minimum(ops.arange(filled), images - 1), axis=0)
+    return ops.concatenate([function(part) for part in ops.split(inputs, parts)])[:images]

@@ -1,4 +1,4 @@
-"""Learning from a teacher: the loss against its formula, and runs with one."""
+"""Learning from teachers: the loss against its formula, and runs with them."""
 
 import dataclasses
 import json
@@ -64,7 +64,8 @@ def test_its_gradient_keeps_its_size_at_any_temperature(logits):
         np.testing.assert_allclose(tape.gradient(loss, variable), expected, atol=1e-6)
 
 
-def test_a_step_is_the_one_that_the_formula_gives():
+@pytest.mark.parametrize("towers", [1, 2])
+def test_a_step_is_the_one_that_the_formula_gives(towers):
     """One step of SGD on a linear student, written out; labels are smoothed, images count differently."""
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (6, 32, 32, 3)).astype("float32")
@@ -72,7 +73,8 @@ def test_a_step_is_the_one_that_the_formula_gives():
     teacher, base = linear(5, seed=1), linear(5)
     kernel, bias = base.get_weights()
     weight, temperature, rate = 0.3, 2.0, 0.5
-    student = Student(base.input, base.output, teacher=teacher, temperature=temperature, weight=weight, name=base.name)
+    settings = {"temperature": temperature, "weight": weight, "towers": towers, "name": base.name}
+    student = Student(base.input, base.output, teacher=teacher, **settings)
     loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1)
     student.compile(keras.optimizers.SGD(rate), loss=loss)
 
@@ -102,6 +104,17 @@ def test_a_teacher_may_give_logits_or_probabilities(tmp_path, activation):
     np.testing.assert_allclose(log_softmax(answers, 1), log_softmax(expected, 1), atol=1e-5)
 
 
+def test_several_teachers_answer_with_the_geometric_mean_of_their_distributions(tmp_path):
+    images = np.random.default_rng(0).integers(0, 256, (3, 32, 32, 3)).astype("float32")
+    linear(5, "softmax").save(tmp_path / "one.keras")
+    linear(5, seed=1).save(tmp_path / "other.keras")
+    answers = np.asarray(logits_of(*(load_predictor(tmp_path / f"{name}.keras") for name in ("one", "other")))(images))
+    expected = np.sqrt(
+        softmax(linear(5).predict(images, verbose=0), 1) * softmax(linear(5, seed=1).predict(images, verbose=0), 1)
+    )
+    np.testing.assert_allclose(softmax(answers, 1), expected / expected.sum(1, keepdims=True), atol=1e-6)
+
+
 @pytest.mark.usefixtures("tiny_network")
 def test_a_run_learns_what_its_teacher_says(tmp_path, teacher):
     """The teacher knows nothing of digits: only who learns from it alone comes near its answers."""
@@ -118,13 +131,15 @@ def test_a_run_learns_what_its_teacher_says(tmp_path, teacher):
 
 
 @pytest.mark.usefixtures("tiny_network")
-def test_a_resumed_run_needs_the_same_teacher(resumed_after, teacher):
-    config = dataclasses.replace(SMALL, teacher=str(teacher))
+def test_a_resumed_run_needs_the_same_teachers(resumed_after, teacher):
+    other = teacher.with_name("other.keras")
+    linear(10, "softmax", seed=3).save(other)
+    config = dataclasses.replace(SMALL, teacher=f"{other},{teacher}")
     whole, killed = resumed_after(config, 1)
     expected, found = (keras.models.load_model(folder / "model.keras").get_weights() for folder in (whole, killed))
     for one, other in zip(expected, found, strict=True):
         np.testing.assert_allclose(one, other, rtol=0, atol=1e-6)  # threads add in any order
-    assert len(json.loads((killed / "resume.json").read_text())["teacher"]) == 64
+    assert [len(sha) for sha in json.loads((killed / "resume.json").read_text())["teacher"].split(",")] == [64, 64]
     linear(10, "softmax", seed=2).save(teacher)
     with pytest.raises(BadInput, match=r"teacher .*teacher\.keras: other contents"):
         fit.train(config, killed, resume=True)
@@ -140,6 +155,11 @@ def test_a_teacher_that_does_not_fit_is_refused(tmp_path, teacher):
         fit.train(config, tmp_path / "run")
     linear(9).save(teacher)
     with pytest.raises(BadInput, match=r"a teacher of 10 classes .* Received: .* of 9 classes"):
+        fit.train(config, tmp_path / "run")
+    linear(10).save(other := tmp_path / "other.keras")
+    config = dataclasses.replace(config, teacher=f"{other},{teacher}")
+    (tmp_path / "labels.txt").unlink()
+    with pytest.raises(BadInput, match=r"Received: .*teacher\.keras of 9 classes"):
         fit.train(config, tmp_path / "run")
     teacher.unlink()
     with pytest.raises(BadInput, match=r"teacher\.keras cannot be loaded"):

@@ -195,7 +195,7 @@ def test_every_setting_has_a_flag_and_back(tmp_path):
         ({"towers": 2, "strategy": "mirrored"}, "--towers does not go with --strategy"),
         ({"freeze_epochs": 20, "weights": "w.keras"}, "--freeze-epochs from 0 to below 20"),
         ({"freeze_epochs": 2}, "expected --weights with --freeze-epochs"),
-        ({"teacher": "teacher.tflite"}, "--teacher as a .keras file. Received: teacher.tflite"),
+        ({"teacher": "a.keras,b.tflite"}, "--teacher as .keras files .* Received: a.keras,b.tflite"),
         ({"distillation_weight": 1.1}, "--distillation-weight as 0 to 1"),
         ({"temperature": 0.0}, "--temperature: expected a number above 0"),
         ({"zero_init_residual": True, "weights": "imagenet"}, "--zero-init-residual without --weights"),
