@@ -42,7 +42,8 @@ to 255 in, probabilities of {classes} classes out ({labels}).
 ```
 
 {epochs} epochs in {minutes:.0f} minutes ({processor}), from random weights, on the training images
-alone{note}. The last epoch was kept; the test images chose nothing.
+alone{note}{taught}. The last epoch was kept: the test images chose none. They did choose this end of training among
+those on docs/training.md.
 
 ## Limits
 
@@ -81,6 +82,7 @@ def command(argv: list[str] | None = None) -> int:
     if not (args.model / "model.keras").is_file():
         raise BadInput(f"expected a finished run. Received: {args.model}, without model.keras")
     runs = lineage(args.model)
+    own = lineage(args.model, taught=False)
     for run in runs:
         if load_run(run).keep == "best":
             raise BadInput(f"expected weights of the last epoch, which no held-out image chose. Received: {run}'s best")
@@ -106,7 +108,7 @@ def command(argv: list[str] | None = None) -> int:
     if len(content) > LARGEST:
         raise BadInput(f"expected at most {LARGEST:,} bytes of weights. Received: {len(content):,} of {config.network}")
     parameters = sum(math.prod(variable.shape) for variable in model.trainable_variables)
-    text = CARD.format(**about(runs, config, labels.split("\n"), parameters, args.note))
+    text = CARD.format(**about(runs, own, config, labels.split("\n"), parameters, args.note))
     with written_whole(file) as temporary:
         temporary.write_bytes(content)
     write_text(card, text)
@@ -114,29 +116,35 @@ def command(argv: list[str] | None = None) -> int:
     return commands.OK
 
 
-def lineage(run: Path) -> list[Path]:
-    """The runs that made a run's weights, from the one that began with random weights to itself.
+def lineage(run: Path, taught: bool = True) -> list[Path]:
+    """The runs that made a run's weights, each after those that it began with, itself last.
+
+    Args:
+        run: A run folder.
+        taught: Whether those that made the weights of its teachers are among them.
 
     Raises:
-        BadInput: If the first one began with weights that no run made.
+        BadInput: If one began with weights, or learnt from a teacher, that no run made.
     """
     from ghostnet_tf.training.runs import load_run, run_folder
 
-    weights = load_run(run).weights
-    if weights is None:
-        return [run]
-    before = run_folder(weights)
-    if before is None:
-        raise BadInput(f"expected weights that only runs have made. Received: {run}, which began with {weights}")
-    return [*lineage(before), run]
+    config = load_run(run)
+    found = []
+    for file in [*(config.teachers if taught else []), *([config.weights] if config.weights else [])]:
+        before = run_folder(file)
+        if before is None:
+            raise BadInput(f"expected weights that only runs have made. Received: {run}, which began with {file}")
+        found += [each for each in lineage(before, taught) if each not in found]
+    return [*found, run.resolve()]
 
 
-def about(runs: list[Path], config, labels: list[str], parameters: int, note: str) -> dict:
-    """What the card says of the last of some runs, from their records."""
+def about(runs: list[Path], own: list[Path], config, labels: list[str], parameters: int, note: str) -> dict:
+    """What the card says of the last of some runs, from their records; `own` are those that were not of teachers."""
     environments = [json.loads((run / "environment.json").read_text(encoding="utf-8")) for run in runs]
     evaluation = json.loads((runs[-1] / "evaluation.json").read_text(encoding="utf-8"))
     (result,) = (entry for entry in evaluation if entry["model"] == "model.keras")
-    epochs = [row for run in runs for row in read_metrics(run)]
+    epochs = [row for run in own for row in read_metrics(run)]
+    others = [row for run in runs if run not in own for row in read_metrics(run)]
     return {
         "network": config.network,
         "builder": NETWORKS[config.model].builder,
@@ -154,6 +162,7 @@ def about(runs: list[Path], config, labels: list[str], parameters: int, note: st
         "minutes": sum(float(row["seconds"]) for row in epochs) / 60,
         "processor": environments[-1]["processor"],
         "note": f" ({note})" if note else "",
+        "taught": f", and from teachers that took {len(others)} epochs more" if others else "",
         "source": SOURCES[config.data],
     }
 

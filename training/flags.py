@@ -30,7 +30,10 @@ FLAGS = {
     "freeze_epochs": (int, "first epochs, in which only the classifier trains; with --weights"),
     "teacher": (str, "a .keras file, or some with commas between, whose answers are learnt beside the labels"),
     "temperature": (commands.positive_float, "of the softmax in which teachers and student are compared"),
-    "distillation_weight": (float, "share of the teachers in the loss"),
+    "distillation_weight": (
+        float,
+        "share of the teachers in the loss; with --qat of the float model that it begins as, 0.9 by default",
+    ),
     "size": (commands.positive_int, "pixels a side (default: 32 for small images, 224 for photos)"),
     "progressive_sizes": (integer_list, "smaller sizes to begin with, such as 24, for faster first epochs"),
     "progressive_epochs": (integer_list, "epochs after which the next of them, in the end the full size, is taken"),

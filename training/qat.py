@@ -1,4 +1,8 @@
-"""Quantization-aware training: a finished run is trained further with the rounding of its int8 file in place."""
+"""Quantization-aware training: a finished run is trained further with the rounding of its int8 file in place.
+
+It learns the answers of the float model that it begins as beside the labels, so that what it does not need to change
+stays as it was.
+"""
 
 import dataclasses
 import math
@@ -8,6 +12,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+from scipy.special import softmax
 
 from ghostnet_tf.commands import BadInput, CommandError, log, progress, write_json
 from ghostnet_tf.models.ghostnet_v3 import branched_layers
@@ -62,7 +67,7 @@ def train_quantized(start: Path, config: RunConfig, folder: Path) -> dict:
         f"{logits.name}: {len(twin.ranges)} ranges, {len(data.train)} training and {len(data.val)} held-out images of "
         f"{config.size} px"
     )
-    rows = _fit(twin, config, data, folder)
+    rows = _fit(twin, logits, config, data, folder)
     twin.return_weights()
     chosen = {"weights": "last", "epoch": config.epochs, "epochs": config.epochs}
     in_float = finish(logits, config, data, folder, chosen | {"val_accuracy": rows[-1]["val_accuracy"]})
@@ -92,7 +97,7 @@ def _logits_of(start: Path, config: RunConfig, data: Data) -> keras.Model:
     return model
 
 
-def _fit(twin: Twin, config: RunConfig, data: Data, folder: Path) -> list[dict]:
+def _fit(twin: Twin, teacher: keras.Model, config: RunConfig, data: Data, folder: Path) -> list[dict]:
     """Trains the fake-quantized model; the rows of `metrics.csv`, whose held-out accuracy is the quantized model's.
 
     Normalization trains in the first half of the epochs, rounded down, and then uses its statistics as the file does.
@@ -110,7 +115,10 @@ def _fit(twin: Twin, config: RunConfig, data: Data, folder: Path) -> list[dict]:
         started = time.monotonic()
         for step in progress(range(steps), f"epoch {epoch + 1}/{config.epochs}", steps):
             sgd.learning_rate.assign(schedule(epoch * steps + step))
-            logs = twin.model.train_on_batch(*next(batches), reset_metrics=step == 0, return_dict=True)
+            images, targets, *counts = next(batches)
+            if config.distillation_weight:
+                targets = np.concatenate([targets, softmax(teacher.predict_on_batch(images), axis=1)], axis=1)
+            logs = twin.model.train_on_batch(images, targets, *counts, reset_metrics=step == 0, return_dict=True)
             if not math.isfinite(logs["loss"]):
                 raise CommandError(f"the loss is {logs['loss']} at step {step + 1} of epoch {epoch + 1}; {ADVICE}")
         training = time.monotonic() - started
@@ -145,16 +153,24 @@ def _sgd(config: RunConfig):
 
 
 def _compile(twin: Twin, sgd, config: RunConfig, frozen: bool) -> None:
-    """Compiles, anew where normalization stops training; the optimizer keeps its state."""
+    """Compiles, anew where normalization stops training; the optimizer keeps its state.
+
+    Targets are those of the labels and behind them, in training, the float model's probabilities.
+    """
     for layer in twin.normalizations:
         layer.trainable = not frozen
-    twin.model.compile(
-        sgd,
-        loss=classes().tf_keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=config.label_smoothing
-        ),
-        metrics=["accuracy"],
-    )
+    losses, weight, labels = classes().tf_keras.losses, config.distillation_weight, twin.model.output_shape[-1]
+
+    def loss(targets, scores):
+        hard = losses.categorical_crossentropy(targets[:, :labels], scores, True, config.label_smoothing)
+        if targets.shape[1] == labels:
+            return hard
+        return (1 - weight) * hard + weight * losses.categorical_crossentropy(targets[:, labels:], scores, True)
+
+    def accuracy(targets, scores):
+        return classes().tf_keras.metrics.categorical_accuracy(targets[:, :labels], scores)
+
+    twin.model.compile(sgd, loss=loss, metrics=[accuracy])
 
 
 def _scores(twin: Twin, split: Split, config: RunConfig, labels: int) -> np.ndarray:

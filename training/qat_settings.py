@@ -10,6 +10,7 @@ from ghostnet_tf.training.runs import load_run
 FILE = "quantization.json"  # in the run folder: ranges of the activations, where training started, its accuracy
 EPOCHS = 3
 RATE = 0.001  # share of the learning rate of training from random weights; 0.01 cost CIFAR-10 0.3 points in 100 steps
+TAUGHT = {"distillation_weight": 0.9, "temperature": 1.0}  # by the float model that training starts from
 
 NETWORK = ("data", "model", *OPTIONS, "size")  # what the weights were made for
 # What goes on as in the first run unless a flag says otherwise.
@@ -18,7 +19,7 @@ KEPT = (
     *("mixup", "cutmix", "batch_size", "momentum", "weight_decay", "label_smoothing", "class_weights"),
     *("clipnorm", "global_clipnorm", "seed"),
 )
-OWN = ("epochs", "learning_rate", "warmup_epochs", "decay_epochs")
+OWN = ("epochs", "learning_rate", "warmup_epochs", "decay_epochs", "distillation_weight")
 
 
 def qat_settings(given: dict) -> tuple[Path, RunConfig]:
@@ -43,7 +44,7 @@ def qat_settings(given: dict) -> tuple[Path, RunConfig]:
             f"Received, which does not go with it: {', '.join(others)}"
         )
     kept = {name: getattr(first, name) for name in (*NETWORK, *KEPT)}
-    own = {"epochs": EPOCHS, "warmup_epochs": 0.0, "weights": str(start / "model.keras")}
+    own = {"epochs": EPOCHS, "warmup_epochs": 0.0, "weights": str(start / "model.keras"), **TAUGHT}
     config = RunConfig(**kept | own | given)
     if config.learning_rate is None:
         config.learning_rate = RATE * OPTIMIZERS["sgd"][1] * config.batch_size / 128

@@ -81,6 +81,23 @@ def test_the_card_tells_of_all_runs(run, tmp_path, carry):
     assert "4 epochs in 6 minutes" in text
 
 
+def test_the_card_tells_of_teachers(run, tmp_path, carry):
+    """Who teaches itself as it was, and has another teacher, took that one's epochs beside its own."""
+    teacher, second = tmp_path / "teacher", tmp_path / "second"
+    for folder in (teacher, second):
+        shutil.copytree(run, folder)
+    (teacher / "environment.json").write_text(json.dumps({"command": "python teach.py", "processor": "any"}))
+    (second / "environment.json").write_text(json.dumps({"command": "python train.py again", "processor": "any"}))
+    first, other = str(run / "model.keras"), str(teacher / "model.keras")
+    config = RunConfig(data="cifar10", model="ghost_resnet56", size=32, weights=first, teacher=f"{first},{other}")
+    config.save(second / "config.toml")
+    assert carry.main(["--model", str(second), "--output", str(tmp_path)]) == OK
+    text = (tmp_path / "ghost_resnet56_cifar10.md").read_text()
+    assert "\npython train.py\npython teach.py\npython train.py again\n" in text
+    assert "4 epochs in 6 minutes" in text
+    assert "from teachers that took 2 epochs more" in text
+
+
 def test_weights_from_elsewhere_are_refused(run, tmp_path, carry, capsys):
     config = RunConfig(data="cifar10", model="ghost_resnet56", size=32, weights=str(tmp_path / "other.safetensors"))
     config.save(run / "config.toml")

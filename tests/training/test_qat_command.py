@@ -92,6 +92,21 @@ def test_the_file_is_what_was_trained(runs, capsys):
     assert load_predictor(file).scheme == "int8_qat"  # as `evaluate` names it
 
 
+def test_the_answers_of_the_float_model_are_kept_by_their_share_in_the_loss(runs, tmp_path, monkeypatch):
+    """Labels smoothed to next to nothing make answers flat, unless it is the float model that is learnt from."""
+    monkeypatch.setitem(fit.BUILDERS, "ghostnet", build)
+    images = load_data("digits").test.images().astype("float32")
+    before = keras.models.load_model(runs[0] / "model.keras").predict(images, verbose=0)
+    distances = []
+    for share in ("0", "1"):
+        options = ["--epochs", "1", "--learning-rate", "0.01", "--label-smoothing", "0.9", "--output", str(tmp_path)]
+        options += ["--distillation-weight", share, "--overwrite"]
+        assert train.main(["--qat", "--model", str(runs[0]), *options]) == OK
+        after = keras.models.load_model(tmp_path / "model.keras").predict(images, verbose=0)
+        distances.append(np.abs(after - before).sum(axis=1).mean() / 2)  # of distributions, total variation
+    assert distances[1] < distances[0] / 1.5  # 0.11 and 0.25
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
