@@ -42,8 +42,9 @@ to 255 in, probabilities of {classes} classes out ({labels}).
 ```
 
 {epochs} epochs in {minutes:.0f} minutes ({processor}), from random weights, on the training images
-alone{note}{taught}. The last epoch was kept: the test images chose none. They did choose this end of training among
-those on docs/training.md.
+alone{note}{taught}.
+The last epoch was kept: the test images chose none. What they did choose is this end of training among those on
+docs/training.md{teachers}.
 
 ## Limits
 
@@ -163,6 +164,7 @@ def about(runs: list[Path], own: list[Path], config, labels: list[str], paramete
         "processor": environments[-1]["processor"],
         "note": f" ({note})" if note else "",
         "taught": f", and from teachers that took {len(others)} epochs more" if others else "",
+        "teachers": ", and its teachers" if others else "",
         "source": SOURCES[config.data],
     }
 

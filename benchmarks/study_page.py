@@ -28,7 +28,7 @@ python benchmarks/study.py --page-only               # this page again, from res
 made this page, sentences about numbers included. Each run is one of `training/train.py`, with the settings in
 `benchmarks/studies/`; its row with its command is in [training.csv](../results/training.csv), its counts and its
 curve in `results/studies.csv`. Accuracy is that of the last epoch on the data set's test images. The
-curves are of the same images, by which nothing was chosen.
+curves are of the same images, by which no epoch was chosen.
 
 **How sure it is.** Each number is of one run with one seed. N test images alone leave a standard error of
 sqrt(p (1 - p) / N); a difference of two runs counts as clear from twice its own on, as if they had been measured on
