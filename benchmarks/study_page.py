@@ -32,7 +32,8 @@ curves are of the same images, by which no epoch was chosen.
 
 **How sure it is.** Each number is of one run with one seed. N test images alone leave a standard error of
 sqrt(p (1 - p) / N); a difference of two runs counts as clear from twice its own on, as if they had been measured on
-different images. What another seed would change comes on top of it and was not measured.
+different images. What another seed would change comes on top of it and was not measured. The shortest run, trained
+again and compared: `python benchmarks/reproduce.py --data-dir DIR`.
 """
 
 
