@@ -14,6 +14,7 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 import json  # noqa: E402
 import math  # noqa: E402
 
+from benchmarks.study_page import clear, variance  # noqa: E402
 from ghostnet_tf import commands  # noqa: E402
 from ghostnet_tf.commands import BadInput, write_text, written_whole  # noqa: E402
 from ghostnet_tf.networks import NETWORKS  # noqa: E402
@@ -157,7 +158,7 @@ def about(runs: list[Path], own: list[Path], config, labels: list[str], paramete
         "top1": 100 * result["top1"],
         "top5": 100 * result["top5"],
         "images": result["images"],
-        "error": 200 * (result["top1"] * (1 - result["top1"]) / result["images"]) ** 0.5,
+        "error": clear(variance(result["top1"], result["images"])),
         "commands": "\n".join(environment["command"] for environment in environments),
         "epochs": len(epochs),
         "minutes": sum(float(row["seconds"]) for row in epochs) / 60,

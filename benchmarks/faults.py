@@ -12,7 +12,6 @@ from pathlib import Path
 GHOSTNET_TF_COMMAND = True  # see ghostnet_tf/__init__.py: argument parsing does not wait for TensorFlow
 sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-import csv  # noqa: E402
 import importlib  # noqa: E402
 import os  # noqa: E402
 import random  # noqa: E402
@@ -51,8 +50,7 @@ def faults(arguments, root: Path) -> Iterator[dict]:
 
     there = Counter()
     if arguments.csv and arguments.csv.is_file():
-        with arguments.csv.open(newline="", encoding="utf-8") as file:
-            there.update((row["job"], row["fault"]) for row in csv.DictReader(file))
+        there.update((row["job"], row["fault"]) for row in results.read_rows(arguments.csv))
     wanted = Counter(
         (arguments.jobs[number % len(arguments.jobs)], fault)
         for fault, count in ((fault_trials.KILL, arguments.points), (fault_trials.FULL, arguments.full_disks))

@@ -1,13 +1,12 @@
 """What is known of the other routes' files: `manifest.json` beside them, their rows of results, and whether each is
 the network of its name."""
 
-import csv
 import json
 import math
 from pathlib import Path
 
 from benchmarks import guard, peer_routes
-from ghostnet_tf import commands, untrusted
+from ghostnet_tf import commands, results, untrusted
 
 ROOT = Path(__file__).resolve().parents[1]
 NAME = "manifest.json"
@@ -77,8 +76,7 @@ def expected(network: str) -> dict[str, int]:
     In a file each batch normalization has become the bias of the convolution before it: of its two parameters a
     channel that train, one is left.
     """
-    with (ROOT / "results/zoo.csv").open(newline="", encoding="utf-8") as file:
-        row = next(row for row in csv.DictReader(file) if row["model"] == ZOO[network])
+    row = next(row for row in results.read_rows(ROOT / "results/zoo.csv") if row["model"] == ZOO[network])
     merged = (int(row["params"]) + int(row["params_without_bn"])) // 2
     return {"multiply_adds": int(row["macs"]), "parameters": merged}
 

@@ -11,14 +11,12 @@ GHOSTNET_TF_COMMAND = True  # see ghostnet_tf/__init__.py: argument parsing does
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
-import csv  # noqa: E402
-import math  # noqa: E402
 import shlex  # noqa: E402
 import subprocess  # noqa: E402
 import tempfile  # noqa: E402
 
-from benchmarks.study_page import CLEAR  # noqa: E402
-from ghostnet_tf import commands  # noqa: E402
+from benchmarks.study_page import clear, variance  # noqa: E402
+from ghostnet_tf import commands, results  # noqa: E402
 from ghostnet_tf.commands import BadInput, CommandError, log  # noqa: E402
 
 EXAMPLES = """\
@@ -46,8 +44,7 @@ def shortest(table: Path) -> dict[str, str]:
     """
     if not table.is_file():
         raise BadInput(f"expected --csv as a table of training/train.py --csv. Received: {table}, which does not exist")
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if not set(NEEDED) & set(shlex.split(row["command"]))]
+    rows = [row for row in results.read_rows(table) if not set(NEEDED) & set(shlex.split(row["command"]))]
     if not rows:
         raise BadInput(f"expected a run from random weights in --csv. Received: {table}, without one")
     return min(rows, key=lambda row: float(row["minutes"]))
@@ -62,8 +59,7 @@ def trained_again(row: dict[str, str], data_dir: str | None) -> dict[str, str]:
         done = subprocess.run([sys.executable, *words], cwd=ROOT, stdout=sys.stderr, check=False)
         if done.returncode:
             raise CommandError(f"the training ended with exit code {done.returncode}")
-        with Path(folder, "again.csv").open(newline="", encoding="utf-8") as file:
-            (again,) = csv.DictReader(file)
+        (again,) = results.read_rows(Path(folder, "again.csv"))
     return again
 
 
@@ -72,13 +68,12 @@ def command(argv: list[str] | None = None) -> int:
     args = parser().parse_args(argv)
     row = shortest(args.csv)
     again = trained_again(row, args.data_dir)
-    before, now = float(row["top1"]), float(again["top1"])
-    variance = sum(share * (1 - share) / int(each["images"]) for share, each in ((before, row), (now, again)))
-    clear = CLEAR * math.sqrt(variance)
-    print(f"in {args.csv}: top-1 {100 * before:.2f} % in {row['minutes']} minutes on {row['processor']}")
-    print(f"again: top-1 {100 * now:.2f} % in {again['minutes']} minutes on {again['processor']}")
-    print(f"{100 * abs(now - before):.2f} points apart; {100 * clear:.2f} would be clear")
-    return commands.OK if abs(now - before) <= clear else commands.FAILED
+    for what, each in ((f"in {args.csv}", row), ("again", again)):
+        print(f"{what}: top-1 {100 * float(each['top1']):.2f} % in {each['minutes']} minutes on {each['processor']}")
+    apart = 100 * abs(float(again["top1"]) - float(row["top1"]))
+    bound = clear(*(variance(float(each["top1"]), int(each["images"])) for each in (row, again)))
+    print(f"{apart:.2f} points apart; {bound:.2f} would be clear")
+    return commands.OK if apart <= bound else commands.FAILED
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -13,7 +13,6 @@ GHOSTNET_TF_COMMAND = True  # see ghostnet_tf/__init__.py: argument parsing does
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[0] = str(ROOT)
 
-import csv  # noqa: E402
 import itertools  # noqa: E402
 import json  # noqa: E402
 import shlex  # noqa: E402
@@ -167,8 +166,7 @@ def row_of(table: Path, member: Member) -> dict[str, str] | None:
     """The last row of a member in a table of results, or `None`."""
     if not table.is_file():
         return None
-    with table.open(newline="", encoding="utf-8") as file:
-        rows = [row for row in csv.DictReader(file) if essence(shlex.split(row["command"])) == essence(member.command)]
+    rows = [row for row in results.read_rows(table) if essence(shlex.split(row["command"])) == essence(member.command)]
     return rows[-1] if rows else None
 
 

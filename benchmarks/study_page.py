@@ -65,8 +65,18 @@ class Result:
 
     @property
     def variance(self) -> float:
-        """Of the accuracy in points, as far as the number of images goes."""
-        return 100**2 * self.top1 * (1 - self.top1) / self.images
+        """See `variance`."""
+        return variance(self.top1, self.images)
+
+
+def variance(top1: float, images: int) -> float:
+    """Of an accuracy in points, as far as the number of images goes; `top1` is a share."""
+    return 100**2 * top1 * (1 - top1) / images
+
+
+def clear(*variances: float) -> float:
+    """Points from which what the variances add up to counts."""
+    return CLEAR * math.sqrt(sum(variances))
 
 
 def write_page(path: Path, studies: Iterable["Study"], found: Mapping[str, Mapping[str, Result]]) -> None:
@@ -128,7 +138,7 @@ def says(study: "Study", results: Mapping[str, Result]) -> str:
     if not study.order:
         return " ".join(
             f"{name}: {100 * result.top1:.2f} %, of which {result.images:,} test images leave "
-            f"{CLEAR * result.variance**0.5:.2f} points open either way."
+            f"{clear(result.variance):.2f} points open either way."
             for name, result in results.items()
         )
     if missing := [name for name in study.order if name not in results]:
@@ -138,7 +148,7 @@ def says(study: "Study", results: Mapping[str, Result]) -> str:
     for first, second in itertools.combinations(study.order, 2):
         one, other = results[first], results[second]
         difference = 100 * (one.top1 - other.top1)
-        bounds.append(CLEAR * math.sqrt(one.variance + other.variance))
+        bounds.append(clear(one.variance, other.variance))
         kind = "open" if abs(difference) < bounds[-1] else "clear" if difference > 0 else "reversed"
         pairs[kind].append(f"{first} {'above' if difference >= 0 else 'below'} {second} by {abs(difference):.2f}")
     if pairs["reversed"]:

@@ -39,6 +39,12 @@ def check_results_file(path: Path, columns: Iterable[str]) -> None:
             )
 
 
+def read_rows(path: Path) -> list[dict[str, str]]:
+    """The rows of a table of results."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
 def append_rows(path: Path, columns: Iterable[str], rows: Iterable[dict]) -> None:
     """Adds `rows` to the table at `path`, which is made if need be; whole or not at all. Other keys are left out."""
     text = io.StringIO(newline="")

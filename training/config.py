@@ -154,7 +154,7 @@ class RunConfig:
     @property
     def teachers(self) -> list[str]:
         """The files of `teacher`."""
-        return self.teacher.split(",") if self.teacher else []
+        return self.teacher.split(",") if self.teacher is not None else []
 
     @property
     def network(self) -> str:

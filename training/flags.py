@@ -163,7 +163,7 @@ def check(config: RunConfig) -> None:
             "expected --weights with --freeze-epochs, since an untrained network has nothing to keep. "
             f"Received: --freeze-epochs {config.freeze_epochs} alone"
         )
-    if config.teacher is not None and not all(file.endswith(".keras") for file in config.teacher.split(",")):
+    if not all(file.endswith(".keras") for file in config.teachers):
         raise BadInput(f"expected --teacher as .keras files with commas between them. Received: {config.teacher}")
     if config.clipnorm is not None and config.global_clipnorm is not None:
         raise BadInput(
