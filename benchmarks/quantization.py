@@ -1,7 +1,8 @@
 """What each way to a `.tflite` file costs a trained model in accuracy: all of its test images, through every file.
 
-Ours in every scheme; of int8 every calibration method, with and without bias correction and equalization; and for
-comparison the plain recipe of TensorFlow's guide and litert-quantizer, calibrated with the same images.
+Ours in every scheme; of int8 every calibration method, with and without bias correction and equalization, and what
+quantization-aware training made of the model (`--qat`); and for comparison the plain recipe of TensorFlow's guide and
+litert-quantizer, calibrated with the same images.
 """
 
 import sys
@@ -13,17 +14,21 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])
 import contextlib  # noqa: E402
 import importlib.util  # noqa: E402
 import io  # noqa: E402
+import itertools  # noqa: E402
+import json  # noqa: E402
 import tempfile  # noqa: E402
 import warnings  # noqa: E402
 
 from ghostnet_tf import commands, results  # noqa: E402
 from ghostnet_tf.quiet import quiet, start_tensorflow  # noqa: E402
-from ghostnet_tf.tflite.schemes import CALIBRATION_METHODS  # noqa: E402
+from ghostnet_tf.tflite.schemes import CALIBRATION_METHODS, QAT  # noqa: E402
+from ghostnet_tf.training.qat_settings import FILE  # noqa: E402
 from ghostnet_tf.training.runs import load_run, recorded_split  # noqa: E402
 
 EXAMPLES = """\
   python benchmarks/quantization.py --model runs/cifar10 --csv results/quantization.csv
-  python benchmarks/quantization.py --model runs/cifar10 --methods "float" "TensorFlow guide" --test-images 1000"""
+  python benchmarks/quantization.py --model runs/cifar10 --methods "float" "TensorFlow guide" --test-images 1000
+  python benchmarks/quantization.py --model runs/cifar10 --qat runs/cifar10_int8 --methods float mse --data-dir DATA"""
 
 COLUMNS = ("date", "model", "scheme", "method", "test_images", "top1", "float_top1", "points_lost", "snr_db", "bytes")
 COLUMNS += ("percent_of_fp32", "partitions", "float_ops", "median_ms", "ratio", "ratio_low", "ratio_high", "cpu")
@@ -41,7 +46,7 @@ OURS = {
     for method in CALIBRATION_METHODS
     for name, options in VARIANTS.items()
 }
-GUIDE, LITERT = "TensorFlow guide", "litert-quantizer"
+QAT_METHOD, GUIDE, LITERT = "ours, quantization-aware training", "TensorFlow guide", "litert-quantizer"
 METHODS = ("float", *OURS, GUIDE, LITERT)
 
 
@@ -49,6 +54,9 @@ def parser() -> commands.ArgumentParser:
     """The command's arguments."""
     arguments = commands.ArgumentParser(description=__doc__, examples=EXAMPLES)
     arguments.add_argument("--model", type=Path, nargs="+", required=True, metavar="RUN", help="finished run folders")
+    arguments.add_argument(
+        "--qat", type=Path, nargs="+", default=[], metavar="RUN", help="a run of train.py --qat from each --model"
+    )
     arguments.add_argument("--data-dir", help="where TensorFlow Datasets keeps its prepared data, by default the run's")
     arguments.add_argument(
         "--methods", nargs="+", choices=METHODS, default=METHODS, metavar="METHOD", help=f"of {', '.join(METHODS)}"
@@ -63,15 +71,17 @@ def parser() -> commands.ArgumentParser:
 def command(argv: list[str] | None = None) -> int:
     """Parses, converts, measures, prints the table."""
     arguments = parser().parse_args(argv)
-    for run in arguments.model:
+    for run in (*arguments.model, *arguments.qat):
         load_run(run)
         if not (run / "model.keras").is_file():
             raise commands.BadInput(f"{run} has no model.keras: the training did not finish")
+    if arguments.qat:
+        check_starts(arguments.model, arguments.qat)
     if arguments.csv:
         results.check_results_file(arguments.csv, COLUMNS)
     start_tensorflow()
-    for run in arguments.model:
-        rows = measure(run, arguments)
+    for run, trained_further in itertools.zip_longest(arguments.model, arguments.qat):
+        rows = measure(run, trained_further, arguments)
         if arguments.csv:
             shared = {"date": results.now()}
             shared["command"] = results.command_line("benchmarks/quantization.py", argv)
@@ -79,8 +89,22 @@ def command(argv: list[str] | None = None) -> int:
     return commands.OK
 
 
-def measure(run: Path, arguments) -> list[dict]:
-    """A row for each file of a run."""
+def check_starts(models: list[Path], trained_further: list[Path]) -> None:
+    """Refuses runs of quantization-aware training that did not start from these models, each from its own."""
+    starts = []
+    for run in trained_further:
+        if not (run / FILE).is_file():
+            raise commands.BadInput(f"expected a run of train.py --qat. Received: {run}, without {FILE}")
+        starts.append(Path(json.loads((run / FILE).read_text(encoding="utf-8"))["start"]))
+    if [start.name for start in starts] != [run.name for run in models]:
+        raise commands.BadInput(
+            "expected --qat with a run for each --model, in their order, that started from it. Received: "
+            f"{', '.join(map(str, models))} and runs that started from {', '.join(map(str, starts))}"
+        )
+
+
+def measure(run: Path, trained_further: Path | None, arguments) -> list[dict]:
+    """A row for each file of a run, and for that of its quantization-aware training."""
     import numpy as np
 
     from ghostnet_tf.runtime import TFLiteModel
@@ -108,7 +132,8 @@ def measure(run: Path, arguments) -> list[dict]:
 
     rows, runners = [], []
     fp32_bytes = None
-    for scheme, method, content in files(form_to_run(keras_model.model), images, arguments.methods):
+    made = files(form_to_run(keras_model.model), images, arguments.methods)
+    for scheme, method, content in itertools.chain(made, of_qat(trained_further)):
         fp32_bytes = fp32_bytes or len(content)
         with quiet():
             runner = TFLiteModel(content)
@@ -165,6 +190,16 @@ def files(model, images, methods):
         commands.log(f"{LITERT} is left out: it is not installed (pip install litert-quantizer)")
     elif LITERT in methods:
         yield "int8", LITERT, of_litert(convert(model, "fp32", graph="plain"), images)
+
+
+def of_qat(run: Path | None):
+    """Scheme, method and content of the file that quantization-aware training made; nothing without such a run."""
+    from ghostnet_tf.tflite.qat import converted, learned_ranges
+    from ghostnet_tf.training.predict import load_predictor
+
+    if run is not None:
+        model = load_predictor(run / "model.keras").model
+        yield QAT.name, QAT_METHOD, converted(model, learned_ranges(run), QAT.input_type, QAT.output_type)
 
 
 def of_guide(model, images) -> bytes:

@@ -11,6 +11,7 @@ from ai_edge_litert import schema_py_generated as schema
 from ghostnet_tf.quiet import quiet
 from ghostnet_tf.runtime import TFLiteModel, output_position
 from ghostnet_tf.tflite.flatbuffer import TYPE_NAMES, op_name, unpack
+from ghostnet_tf.tflite.input_cast import floats_between_casts
 
 FLOAT = ("float16", "float32", "float64", "bfloat16")
 
@@ -112,14 +113,16 @@ def _tensors(model: schema.ModelT, indices: Iterable[int], role: str) -> tuple[T
 
 def _float_ops(model) -> tuple[str, ...]:
     graph = model.subgraphs[0]
+    between = floats_between_casts(model)
+    inputs, outputs = {*map(int, graph.inputs), *between}, {*map(int, graph.outputs), *between}
     found = []
     for operator in graph.operators:
         name = op_name(model, operator)
         used = [index for index in (*operator.inputs, *operator.outputs) if index >= 0]
         if not any(TYPE_NAMES[graph.tensors[index].type] in FLOAT for index in used):
             continue
-        casts_input = name == "QUANTIZE" and operator.inputs[0] in graph.inputs
-        casts_output = name == "DEQUANTIZE" and operator.outputs[0] in graph.outputs
+        casts_input = name == "QUANTIZE" and operator.inputs[0] in inputs
+        casts_output = name == "DEQUANTIZE" and operator.outputs[0] in outputs
         if not (casts_input or casts_output):
             found.append(f"{name} ({graph.tensors[operator.outputs[0]].name.decode()})")
     return tuple(found)

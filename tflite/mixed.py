@@ -7,6 +7,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from ghostnet_tf.tflite.flatbuffer import TYPE_NAMES, op_name
 from ghostnet_tf.tflite.graph import FLOAT
+from ghostnet_tf.tflite.input_cast import floats_between_casts
 from ghostnet_tf.tflite.layer_report import layer_path
 from ghostnet_tf.tflite.tensorflow_converter import ConversionError
 
@@ -47,8 +48,9 @@ def misplaced(model: schema.ModelT, layers: Iterable[str]) -> list[str]:
     """
     graph = model.subgraphs[0]
     kept = operations_of(model, layers)
-    made = {int(index) for operator in kept for index in operator.outputs} | set(map(int, graph.inputs))
-    read = {int(index) for operator in kept for index in operator.inputs} | set(map(int, graph.outputs))
+    casts = floats_between_casts(model)
+    made = {int(index) for operator in kept for index in operator.outputs} | set(map(int, graph.inputs)) | casts
+    read = {int(index) for operator in kept for index in operator.inputs} | set(map(int, graph.outputs)) | casts
     found = []
     for operator in graph.operators:
         name, output = op_name(model, operator), graph.tensors[operator.outputs[0]]

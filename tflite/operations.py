@@ -27,6 +27,11 @@ def reshape(model: schema.ModelT, before: int, after: int) -> schema.OperatorT:
     return _operation(model, "RESHAPE", (before, constant), after, newShape=sides)
 
 
+def dequantize(model: schema.ModelT, before: int, after: int) -> schema.OperatorT:
+    """The reals that one tensor's integers stand for."""
+    return _operation(model, "DEQUANTIZE", (before,), after)
+
+
 def slice_of(model: schema.ModelT, before: int, after: int, begin: Sequence[int]) -> schema.OperatorT:
     """What of one tensor lies at `begin`, as much as the shape of another holds."""
     tensor = model.subgraphs[0].tensors[after]

@@ -178,6 +178,7 @@ class Form:
         hybrid_products: Whether weights that multiply one pixel are int8.
         interleaved_halves: Whether upper and lower half of the largest maps are channels of one: of int8 files once
             they are integers, so that every value keeps its range.
+        cast_in_xnnpack: Whether bytes become int8 by way of floats.
     """
 
     first_normalizes: bool
@@ -188,6 +189,7 @@ class Form:
     wide_kernels: bool
     hybrid_products: bool
     interleaved_halves: bool
+    cast_in_xnnpack: bool
 
 
 def form(graph: str, scheme: str) -> Form:
@@ -208,6 +210,7 @@ def form(graph: str, scheme: str) -> Form:
         wide_kernels=graph == "arm" and floats,
         hybrid_products=scheme == "hybrid",
         interleaved_halves=(late and integers) or (graph == "late" and floats),
+        cast_in_xnnpack=late and integers,
     )
 
 
@@ -218,9 +221,11 @@ def rearranged(content: bytes, wanted: Form) -> bytes:
 
 def rearranged_at_last(content: bytes, wanted: Form) -> bytes:
     """What `full_integer` or `of_calibration` gives, in all of its form."""
+    from ghostnet_tf.tflite.input_cast import with_input_cast_in_xnnpack
     from ghostnet_tf.tflite.interleaved_halves import with_interleaved_halves
 
-    return with_interleaved_halves(content) if wanted.interleaved_halves else content
+    content = with_interleaved_halves(content) if wanted.interleaved_halves else content
+    return with_input_cast_in_xnnpack(content) if wanted.cast_in_xnnpack else content
 
 
 def rearranged_to_quantize(content: bytes, wanted: Form) -> bytes:

@@ -39,8 +39,9 @@ def test_schemes_and_graphs_that_share_a_form():
     """What `layers` and the converter rely on."""
     assert form("arm", "fp32") not in [form(graph, scheme) for graph in GRAPHS for scheme in FILES if scheme != "fp32"]
     for scheme in ("fp16", "dynamic", "int8", "int8_mixed"):
+        integers = scheme.startswith("int8")
         expected = dataclasses.replace(
-            form("late", "fp32"), tanh_gates=False, interleaved_halves=scheme.startswith("int8")
+            form("late", "fp32"), tanh_gates=False, interleaved_halves=integers, cast_in_xnnpack=integers
         )
         assert form("arm", scheme) == form("late", scheme) == expected
     for graph in ("plain", "optimized"):

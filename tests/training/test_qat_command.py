@@ -1,7 +1,11 @@
 """Quantization-aware training through the commands: a run, its int8 file, and what a user gets wrong."""
 
+import csv
 import json
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,6 +22,7 @@ from ghostnet_tf.training.config import RunConfig
 from ghostnet_tf.training.data import load_data
 from ghostnet_tf.training.history import read_metrics
 from ghostnet_tf.training.predict import load_predictor
+from ghostnet_tf.training.qat_settings import qat_settings
 from ghostnet_tf.training.runs import load_run
 
 
@@ -38,9 +43,16 @@ def runs(tmp_path_factory):
         first, second = folder / "first", folder / "second"
         options = ["--batch-size", "32", "--label-smoothing", "0.05"]
         assert train.main(["--data", "digits", "--epochs", "2", "--output", str(first), *options]) == OK
-        arguments = ["--qat", "--model", str(first), "--epochs", "2", "--output", str(second)]
+        arguments = ["--qat", "--model", str(first), "--epochs", "2", "--learning-rate", "0.00005"]
+        arguments += ["--output", str(second)]
         assert train.main(arguments) == OK
     return first, second
+
+
+def quantization_benchmark(*arguments) -> subprocess.CompletedProcess:
+    """`benchmarks/quantization.py`, as a command."""
+    script = Path(__file__).resolve().parents[2] / "benchmarks" / "quantization.py"
+    return subprocess.run([sys.executable, script, *map(str, arguments)], capture_output=True, text=True)
 
 
 def test_the_run_is_complete_and_goes_on_from_the_first(runs):
@@ -48,7 +60,7 @@ def test_the_run_is_complete_and_goes_on_from_the_first(runs):
     config = load_run(second)
     assert (config.weights, config.epochs, config.warmup_epochs) == (str(first / "model.keras"), 2, 0.0)
     assert (config.batch_size, config.label_smoothing, config.data) == (32, 0.05, "digits")
-    assert config.learning_rate == pytest.approx(0.00005)  # a thousandth of 0.2 at 128
+    assert qat_settings({"model": str(first)})[1].learning_rate == pytest.approx(0.2 / 8000 * 32 / 128)  # of 0.2 at 128
     accuracies = [float(row["val_accuracy"]) for row in read_metrics(second)]
     assert len(accuracies) == 2
     # The first run's accuracy, up to a few of 360 images: rounding and few steps at a small rate.
@@ -78,7 +90,7 @@ def test_the_file_is_what_was_trained(runs, capsys):
     file = second / "exports" / "ghostnet_100_32_digits_int8_qat.tflite"
     graph = read_graph(file)
     assert graph.float_ops == ()
-    assert graph.outside.keys() == {"QUANTIZE", "SOFTMAX"}
+    assert graph.outside.keys() == {"SOFTMAX"}
     assert graph.ops["QUANTIZE"] == 1
     assert (graph.inputs[0].dtype, graph.inputs[0].scale, graph.inputs[0].zero_point) == ("uint8", 1.0, 0)
     record = json.loads(file.with_suffix(".json").read_text())
@@ -138,3 +150,29 @@ def test_a_run_of_it_is_not_resumed(runs, capsys):
 def test_calibration_flags_do_not_apply(runs, capsys):
     assert convert.main(["--model", str(runs[1]), "--int8", "--calibration-method", "mse"]) == BAD_INPUT
     assert "learned its int8 ranges with --qat" in capsys.readouterr().err
+
+
+def test_the_table_of_quantization_has_a_row_of_it(runs, tmp_path):
+    first, second = runs
+    table = tmp_path / "table.csv"
+    arguments = ["--model", first, "--qat", second, "--methods", "mse + bias correction", "--csv", table]
+    done = quantization_benchmark(*arguments, "--calibration-images", "20")
+    assert done.returncode == OK, done.stderr
+    with table.open(newline="") as file:
+        float_file, calibrated, trained = csv.DictReader(file)
+    assert (float_file["scheme"], calibrated["scheme"], trained["scheme"]) == ("fp32", "int8", "int8_qat")
+    assert (trained["model"], trained["method"]) == ("first/model.keras", "ours, quantization-aware training")
+    assert trained["float_top1"] == float_file["top1"]  # of what the training started from
+    record = json.loads((second / "quantization.json").read_text())
+    assert float(trained["top1"]) == pytest.approx(record["test"]["top1"], abs=0.0084)  # as above, near ties
+    assert trained["float_ops"] == "0"
+
+
+def test_the_table_of_quantization_takes_runs_that_belong_together(runs):
+    first, second = runs
+    done = quantization_benchmark("--model", second, "--qat", second)
+    assert done.returncode == BAD_INPUT
+    assert f"Received: {second} and runs that started from {first}" in done.stderr
+    done = quantization_benchmark("--model", first, "--qat", first)
+    assert done.returncode == BAD_INPUT
+    assert f"expected a run of train.py --qat. Received: {first}, without quantization.json" in done.stderr
