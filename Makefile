@@ -16,10 +16,10 @@ $(INSTALLED): pyproject.toml
 
 demo: $(INSTALLED)
 	$(BIN)/python training/train.py --config training/recipes/digits_demo.toml --output $(DEMO) --overwrite
-	$(BIN)/python tflite/convert.py --model $(DEMO) --fp32 --fp16 --dynamic --int8 --overwrite
+	$(BIN)/python tflite/convert.py --model $(DEMO) --fp32 --fp16 --hybrid --dynamic --int8 --overwrite
 	$(BIN)/python training/evaluate.py --model $(DEMO) $(DEMO)/exports/*.tflite
 	$(BIN)/python tflite/benchmark.py $(DEMO)/exports/*_fp32.tflite $(DEMO)/exports/*_fp16.tflite \
-	  $(DEMO)/exports/*_dynamic.tflite $(DEMO)/exports/*_int8.tflite --json $(DEMO)/benchmark.json
+	  $(DEMO)/exports/*_hybrid.tflite $(DEMO)/exports/*_dynamic.tflite $(DEMO)/exports/*_int8.tflite --json $(DEMO)/benchmark.json
 	$(BIN)/python tflite/report.py --run $(DEMO) --output $(DEMO)/report.html
 	@echo
 	@echo "Open $(DEMO)/report.html. Next:"
