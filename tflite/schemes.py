@@ -165,7 +165,7 @@ def convert(
 
 @dataclass(frozen=True)
 class Form:
-    """What the graph of a file is rearranged into; all of it but the last is exact.
+    """What the graph of a file is rearranged into; all of it but `hybrid_products` is exact.
 
     Attributes:
         first_normalizes: Whether the first convolution normalizes the image, rather than one of its own. It then reads
