@@ -19,7 +19,8 @@ demo: $(INSTALLED)
 	$(BIN)/python tflite/convert.py --model $(DEMO) --fp32 --fp16 --hybrid --dynamic --int8 --overwrite
 	$(BIN)/python training/evaluate.py --model $(DEMO) $(DEMO)/exports/*.tflite
 	$(BIN)/python tflite/benchmark.py $(DEMO)/exports/*_fp32.tflite $(DEMO)/exports/*_fp16.tflite \
-	  $(DEMO)/exports/*_hybrid.tflite $(DEMO)/exports/*_dynamic.tflite $(DEMO)/exports/*_int8.tflite --json $(DEMO)/benchmark.json
+	  $(DEMO)/exports/*_hybrid.tflite $(DEMO)/exports/*_dynamic.tflite $(DEMO)/exports/*_int8.tflite \
+	  --json $(DEMO)/benchmark.json
 	$(BIN)/python tflite/report.py --run $(DEMO) --output $(DEMO)/report.html
 	@echo
 	@echo "Open $(DEMO)/report.html. Next:"

@@ -15,7 +15,6 @@ import contextlib  # noqa: E402
 import importlib.util  # noqa: E402
 import io  # noqa: E402
 import itertools  # noqa: E402
-import json  # noqa: E402
 import tempfile  # noqa: E402
 import warnings  # noqa: E402
 
@@ -95,7 +94,7 @@ def check_starts(models: list[Path], trained_further: list[Path]) -> None:
     for run in trained_further:
         if not (run / FILE).is_file():
             raise commands.BadInput(f"expected a run of train.py --qat. Received: {run}, without {FILE}")
-        starts.append(Path(json.loads((run / FILE).read_text(encoding="utf-8"))["start"]))
+        starts.append(Path(load_run(run).weights).parent)
     if [start.name for start in starts] != [run.name for run in models]:
         raise commands.BadInput(
             "expected --qat with a run for each --model, in their order, that started from it. Received: "

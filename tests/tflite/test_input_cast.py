@@ -20,8 +20,8 @@ def model() -> keras.Model:
     return keras.Model(image, keras.layers.Conv2D(8, 3, activation="relu")(image))
 
 
-def file(model: keras.Model, images: np.ndarray = BYTES, **options) -> bytes:
-    return convert(model, "int8", representative_dataset=images, **{"graph": "plain", **options})
+def file(model: keras.Model, graph: str = "plain", **types) -> bytes:
+    return convert(model, "int8", representative_dataset=BYTES, graph=graph, **types)
 
 
 def kinds(content: bytes) -> list[str]:
